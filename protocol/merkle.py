@@ -1,0 +1,77 @@
+"""Merkle trees of RFC 9162 over SHA-256, with a byte in every leaf that says which of the five trees it is of.
+
+Responsible for: leaf and node hashes, roots, inclusion paths and their verification.
+Must not know:   what is in a leaf (protocol/trees.py).
+
+Spec: docs/protocol.md section 3 (RFC 9162, sections 2.1.1 and 2.1.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256 as _sha256
+
+from protocol.errors import LengthError, ProofError, RangeError
+
+
+def leaf_hash(kind: int, data: bytes) -> bytes:
+    """SHA-256(0x00 || kind || data)."""
+    return _sha256(bytes([0, kind]) + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 || left || right)."""
+    return _sha256(b"\x01" + left + right).digest()
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaf hashes; at least one.
+
+    Pairing neighbours level by level and carrying an odd last one up is the split at the largest power of two.
+    """
+    if not leaves:
+        raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
+    level = list(leaves)
+    while len(level) > 1:
+        pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) - len(level) % 2 :]
+    return level[0]
+
+
+def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """The inclusion path of one leaf, from the bottom up."""
+    _check_index(index, len(leaves))
+    path, level = [], list(leaves)
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):
+            path.append(level[sibling])
+        pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        level = pairs + level[len(level) - len(level) % 2 :]
+        index >>= 1
+    return path
+
+
+def verify(expected_root: bytes, *, index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> None:
+    """Raises ProofError unless `path` leads from the leaf hash at `index` of `size` leaves to the root.
+
+    RFC 9162, section 2.1.3.2: the length of the path follows from index and size, and nothing may be left of it.
+    """
+    _check_index(index, size)
+    node, last, here, rest = leaf, size - 1, index, list(path)
+    while last:
+        if here & 1 or here != last:
+            if not rest:
+                raise ProofError("length of a Merkle path", expected="more nodes", actual=len(path))
+            sibling = rest.pop(0)
+            node = node_hash(sibling, node) if here & 1 else node_hash(node, sibling)
+        here, last = here >> 1, last >> 1
+    if rest:
+        raise ProofError("length of a Merkle path", expected=len(path) - len(rest), actual=len(path))
+    if node != expected_root:
+        raise ProofError("root of a Merkle path", expected=expected_root, actual=node)
+
+
+def _check_index(index: int, size: int) -> None:
+    if not 0 <= index < size:
+        raise RangeError("index of a leaf", expected=f"in 0..{size - 1}", actual=index)

@@ -1,0 +1,39 @@
+"""Orders that nobody chooses: drawn by SHA-256 from what the chain fixes.
+
+Responsible for: the cohort's seed and sample.
+Must not know:   who is registered, or why.
+
+Spec: docs/protocol.md section 4.  Twin: RoundLedger.openRound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.errors import RangeError
+from protocol.hashing import sha256
+from protocol.keys import Address
+
+
+def cohort_seed(*, federation: bytes, round_id: int, previous: bytes) -> bytes:
+    """SHA-256(federation || round as 8 bytes || previous result)."""
+    return sha256(federation, round_id.to_bytes(8), previous)
+
+
+def draw(seed: bytes, participant: Address) -> bytes:
+    """What an address is ranked by: SHA-256(seed || address)."""
+    return sha256(seed, participant)
+
+
+def sample_cohort(seed: bytes, registered: Sequence[Address], size: int) -> list[Address]:
+    """The `size` addresses with the smallest draws, ascending by address; everybody where size is 0 or too large."""
+    if size < 0:
+        raise RangeError("size of a cohort", expected="not negative", actual=size)
+    if size == 0 or size >= len(registered):
+        return sorted(registered)
+    return sorted(sorted(registered, key=lambda participant: draw(seed, participant))[:size])
+
+
+def cut(seed: bytes, cohort: Sequence[Address]) -> bytes:
+    """The largest draw in a cohort: with it the ledger tells a sampled cohort without sorting."""
+    return max(draw(seed, participant) for participant in cohort)
