@@ -1,0 +1,103 @@
+"""The enclave's process: one door to the host, one line to the platform, nothing else.
+
+Responsible for: moving frames between the two inherited sockets and the session.
+Must not know:   files, network, arguments, environment.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from coordinator.enclave.identity import parse_launch
+from coordinator.enclave.session import Session
+from protocol.encoding import Fields
+from protocol.errors import VerificationError
+from protocol.framing import HEADER_BYTES, encode_frame, parse_body, parse_header
+
+DOOR_FD, PLATFORM_FD = 3, 4
+PLATFORM_TIMEOUT_S = 60.0
+STORE_TIMEOUT_S = 120.0
+"""A host that takes longer to make a few kilobytes durable is not there any more."""
+
+
+class Line:
+    """Frames over one socket."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """One frame."""
+        self._socket.sendall(encode_frame(message))
+
+    def receive(self, timeout_s: float | None) -> dict[str, Any] | None:
+        """The next frame; None when the other end has closed between two frames."""
+        self._socket.settimeout(timeout_s)
+        header = self._read(HEADER_BYTES)
+        if header is None:
+            return None
+        body = self._read(parse_header(header))
+        if body is None:
+            raise EOFError("the other end closed inside a frame")
+        self._socket.settimeout(None)
+        return parse_body(body)
+
+    def _read(self, count: int) -> bytes | None:
+        parts, left = [], count
+        while left:
+            part = self._socket.recv(min(left, 1 << 20))
+            if not part:
+                if left == count:
+                    return None
+                raise EOFError("the other end closed inside a frame")
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+
+
+class PlatformLine:
+    """The platform's two services."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def quote(self, report_data: bytes) -> bytes:
+        """Evidence for 64 bytes of report data."""
+        return self._ask({"op": "quote", "report_data": report_data}).bytes("quote")
+
+    def key(self, purpose: str) -> bytes:
+        """A key (32 bytes) that only this measurement on this platform gets."""
+        return self._ask({"op": "key", "purpose": purpose}).bytes("key", 32)
+
+    def _ask(self, request: dict[str, Any]) -> Fields:
+        self._line.send(request)
+        reply = self._line.receive(PLATFORM_TIMEOUT_S)
+        if reply is None or "error" in reply:
+            raise VerificationError("the platform refused", actual=reply)
+        return Fields(reply, "reply of the platform")
+
+
+def main() -> None:
+    """Serve the door until the host closes it."""
+    door, platform = Line(DOOR_FD), Line(PLATFORM_FD)
+    launch = platform.receive(PLATFORM_TIMEOUT_S)
+    if launch is None:
+        return
+
+    def store(name: str, blob: bytes) -> None:
+        door.send({"op": "store", "name": name, "blob": blob})
+        reply = door.receive(STORE_TIMEOUT_S)
+        if reply is None or reply.get("op") != "stored" or reply.get("name") != name:
+            raise EOFError("the host did not say that sealed state is durable")
+
+    session = Session(parse_launch(launch), platform=PlatformLine(platform), store=store)
+    while (request := door.receive(None)) is not None:
+        door.send(session.handle(request))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (EOFError, OSError):
+        raise SystemExit(1) from None

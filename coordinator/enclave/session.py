@@ -1,0 +1,331 @@
+"""What the host may ask of the enclave, one request at a time.
+
+Responsible for: the order of deeds: state sealed and acknowledged as durable before a receipt or a result leaves.
+Must not know:   sockets (`store`, `quote` and `derive_key` are given to it).
+
+Spec: docs/protocol.md section 9.  Every field of a request is the host's word and treated as hostile.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from coordinator.enclave import identity
+from coordinator.enclave.admission import RefusedError
+from coordinator.enclave.identity import Identity, Launch
+from coordinator.enclave.rounds import (
+    Computed,
+    Round,
+    SealedRound,
+    Signed,
+    compute,
+    encode_round,
+    open_round,
+    parse_round,
+)
+from protocol import fixedpoint, sealing
+from protocol.encoding import Fields, decode_map, encode
+from protocol.errors import (
+    AlreadyReceivedError,
+    EncodingError,
+    NotInCohortError,
+    RoundError,
+    SpecMismatchError,
+    UnknownNameError,
+    VerificationError,
+    VeriflockError,
+    show,
+)
+from protocol.messages import MAX_SLOTS, Spec
+from protocol.outcomes import Reason
+from protocol.sealing import Payload
+from protocol.trees import COLUMN_LEAF
+
+RECHECKED_LEAVES = 8
+"""Leaves of the column tree that are computed again with plain code before a result is signed."""
+
+KEYS, ROUND = "keys", "round"
+"""Names of the two sealed blobs: who the enclave is, and the round that it is in."""
+
+
+class Platform(Protocol):
+    """What the platform does for the enclave that it launched."""
+
+    def quote(self, report_data: bytes) -> bytes:
+        """Evidence for 64 bytes of report data."""
+
+    def key(self, purpose: str) -> bytes:
+        """A key (32 bytes) that only this measurement on this platform gets."""
+
+
+class Session:
+    """One launched enclave."""
+
+    def __init__(self, launch: Launch, *, platform: Platform, store: Callable[[str, bytes], None]) -> None:
+        """
+        launch:   what it was launched for.
+        platform: the hardware, or its simulation.
+        store:    returns when the host said that the blob is durable.
+        """
+        self._launch = launch
+        self._platform = platform
+        self._store = store
+        self._sealing_key = platform.key("state")
+        self._identity: Identity | None = None
+        self._resumable: SealedRound | None = None
+        self._round: Round | None = None
+        self._last_round = 0
+
+    def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply to one request.  An error of ours becomes a reply; nothing of a payload is in it."""
+        fields = Fields(request, "request")
+        try:
+            op = fields.text("op", 32)
+            if op not in _OPERATIONS:
+                raise UnknownNameError("operation", known=_OPERATIONS, actual=op)
+            reply = _OPERATIONS[op](self, fields)
+            fields.done()
+            return reply
+        except VeriflockError as error:
+            return {"error": type(error).__name__.removesuffix("Error"), "message": str(error)}
+
+    def start(self, request: Fields) -> dict[str, Any]:
+        """Keys: born now, or unsealed from what the host kept."""
+        sealed = request.map("sealed")
+        if self._identity is not None:
+            raise RoundError("a second start of one enclave")
+        if self._launch.fresh == (KEYS in sealed):
+            expected = "none for fresh keys" if self._launch.fresh else "the keys of the epoch that is resumed"
+            raise VerificationError("sealed keys", expected=expected, actual=sorted(sealed))
+        if self._launch.fresh:
+            self._identity = identity.give_birth(self._launch, quote=self._platform.quote)
+            self._seal(KEYS, self._identity.encode())
+            # dies here: the host has keys that nobody was told of; the next start unseals the same ones
+        else:
+            self._identity = identity.parse_identity(self._unseal(KEYS, sealed[KEYS]))
+            if not identity.is_born_for(self._identity, self._launch):
+                self._identity = None
+                expected = "the same federation, chain, ledger, operator, charter and epoch"
+                raise VerificationError("sealed keys were born for another launch", expected=expected)
+        if ROUND in sealed:
+            state = Fields(decode_map(self._unseal(ROUND, sealed[ROUND]), max_bytes=identity.MAX_SEALED_BYTES), "state")
+            self._last_round = state.uint("last_round")
+            if state.optional("round"):
+                self._resumable = parse_round(state.map("round"))
+            state.done()
+        return self._introduction()
+
+    def open(self, request: Fields) -> dict[str, Any]:
+        """A round, once; the same one again goes on where it was."""
+        who = self._who()
+        spec = Spec.from_map(request.map("spec"))
+        cohort = [_address(item) for item in request.list("cohort", MAX_SLOTS)]
+        opened = open_round(
+            spec,
+            cohort,
+            request.bytes("base"),
+            enclave=who.enclave,
+            federation=self._launch.federation,
+            model_exponent=self._launch.charter.model_exponent,
+        )
+        if spec.dimension != self._launch.charter.dimension:
+            raise SpecMismatchError("dimension", expected=self._launch.charter.dimension, actual=spec.dimension)
+        if self._round is not None and self._round.spec == spec:
+            return {"round": spec.round_id}
+        if self._resumable is not None and self._resumable.spec == spec:
+            opened.entries, opened.refusals = self._resumable.entries, self._resumable.refusals
+            opened.signed = self._resumable.signed
+        elif spec.round_id <= self._last_round:
+            raise SpecMismatchError("round of the spec", expected=f"after {self._last_round}", actual=spec.round_id)
+        self._round, self._resumable, self._last_round = opened, None, spec.round_id
+        self._seal_round()
+        return {"round": spec.round_id}
+
+    def submit(self, request: Fields) -> dict[str, Any]:
+        """A receipt for a sealed update, or the reason why there is none."""
+        state = self._open_round()
+        participant, sealed = request.bytes("participant", 20), request.bytes("sealed")
+        before = dict(state.refusals)
+        try:
+            slot = state.slot_of(participant)
+            receipt, is_new = state.submit(slot, self._unseal_update(state, slot, sealed), self._launch.domain)
+        except RefusedError as refused:
+            if state.refusals != before:
+                self._seal_round()
+            return _refusal(refused.cause, refused.reason)
+        except (AlreadyReceivedError, NotInCohortError) as error:
+            return _refusal(error, Reason.NONE)
+        except VeriflockError as error:
+            return _refusal(error, Reason.UNOPENED)
+        if is_new:
+            self._seal_round()
+            # dies here: the update is in and nobody was told; sent again, it gets the same receipt
+        signature = self._who().sign(receipt.digest(self._launch.domain))
+        return {"receipt": receipt.to_map(), "signature": signature, "slot": slot}
+
+    def restore(self, request: Fields) -> dict[str, Any]:
+        """A row whose update is in the sealed state, fed again after a restart."""
+        state = self._open_round()
+        slot, sealed = request.uint("slot", 16), request.bytes("sealed")
+        if slot not in state.entries:
+            raise SpecMismatchError("slot fed again", expected=f"one of {state.missing}", actual=slot)
+        try:
+            state.restore(slot, self._unseal_update(state, slot, sealed), self._launch.domain)
+        except RefusedError as refused:
+            raise VerificationError(f"update fed again for slot {slot}: {refused}") from refused
+        return {"slot": slot}
+
+    def close(self, request: Fields) -> dict[str, Any]:
+        """The result: signed once, and ever after the same one."""
+        state = self._open_round()
+        commitments, delivered = request.map("commitments"), request.map("undelivered")
+        if state.missing:
+            raise RoundError("slots to be fed again before the round can close", expected="none", actual=state.missing)
+        if state.signed is None:
+            for text, commitment in sorted(commitments.items()):
+                slot = _slot(text, len(state.cohort))
+                self._force(state, slot, commitment, delivered.get(text))
+            self._sign(state)
+        signed = state.signed
+        if signed is None:
+            raise RoundError("a round without a result")
+        again = self._compute(state, recheck=[])
+        if again.result != signed.result:
+            raise VerificationError("rows fed again give another result than the signed one")
+        return self._disclose(state, signed, again)
+
+    def finish(self, request: Fields) -> dict[str, Any]:
+        """Forget a round that is settled or void on the ledger."""
+        round_id = request.uint("round")
+        if self._round is not None and self._round.spec.round_id == round_id:
+            self._round = None
+            self._seal_round()
+        return {}
+
+    def _introduction(self) -> dict[str, Any]:
+        who, resumable = self._who(), self._resumable
+        signed = resumable is not None and resumable.signed is not None
+        phase = "idle" if resumable is None else "signed" if signed else "collecting"
+        return {
+            "enclave": who.enclave,
+            "signer": who.signer,
+            "hpke_key": who.hpke_public,
+            "quote": who.quote,
+            "claims": who.claims.to_map(),
+            "epoch": who.epoch,
+            "round": None if resumable is None else resumable.spec.round_id,
+            "phase": phase,
+            "missing": [] if resumable is None else sorted(resumable.entries),
+        }
+
+    def _sign(self, state: Round) -> None:
+        leaves = -(-state.spec.dimension // COLUMN_LEAF)
+        recheck = sorted({secrets.randbelow(leaves) for _ in range(RECHECKED_LEAVES)})
+        computed = self._compute(state, recheck=recheck)
+        state.signed = Signed(
+            result=computed.result,
+            signature=self._who().sign(computed.result.digest(self._launch.domain)),
+            outcomes=computed.outcomes,
+            set_leaves=computed.set_leaves,
+        )
+        self._seal_round()
+        # dies here: the result is signed and sealed and nobody has it; the next close returns it
+
+    def _compute(self, state: Round, *, recheck: list[int]) -> Computed:
+        return compute(state, model_exponent=self._launch.charter.model_exponent, recheck=recheck)
+
+    def _force(self, state: Round, slot: int, commitment: object, sealed: object) -> None:
+        if type(commitment) is not bytes or len(commitment) != 32:
+            raise EncodingError("a commitment", expected="32 bytes", actual=show(commitment))
+        payload = None
+        if type(sealed) is bytes:
+            try:
+                payload = self._unseal_update(state, slot, sealed)
+            except VeriflockError:
+                payload = None
+        delivered = sealed is not None
+        state.force(slot, commitment, payload, delivered=delivered, domain=self._launch.domain)
+
+    def _disclose(self, state: Round, signed: Signed, computed: Computed) -> dict[str, Any]:
+        """Rows leave only here, after the signature, and only where the spec makes them public."""
+        is_public = state.spec.disclosure == 0
+        slots = range(len(state.cohort))
+        rows = [fixedpoint.encode_row(state.rows[s]) if is_public and s in state.rows else None for s in slots]
+        aggregate = None if computed.aggregate is None else fixedpoint.encode_model(computed.aggregate)
+        return {
+            "result": signed.result.to_map(),
+            "signature": signed.signature,
+            "outcomes": signed.outcomes,
+            "set": list(signed.set_leaves),
+            "aggregate": aggregate,
+            "model": fixedpoint.encode_model(computed.model),
+            "rows": rows,
+        }
+
+    def _unseal_update(self, state: Round, slot: int, sealed: bytes) -> Payload:
+        claims, spec = self._who().claims, state.spec
+        limit = sealing.max_sealed_bytes(claims.kem, spec.dimension)
+        info = sealing.info(
+            federation=spec.federation,
+            ledger=claims.ledger,
+            round_id=spec.round_id,
+            participant=state.cohort[slot],
+            enclave=spec.enclave,
+        )
+        # a longer row than the spec's still opens, so that its sender is told which length was expected
+        return sealing.parse_payload(self._who().open(sealed, info), max_bytes=8 * limit)
+
+    def _seal_round(self) -> None:
+        value = None if self._round is None else decode_map(encode_round(self._round), max_bytes=1 << 26)
+        self._seal(ROUND, encode({"last_round": self._last_round, "round": value}))
+
+    def _seal(self, name: str, plain: bytes) -> None:
+        self._store(name, identity.seal(self._sealing_key, name=name, launch=self._launch, plain=plain))
+
+    def _unseal(self, name: str, sealed: object) -> bytes:
+        if type(sealed) is not bytes:
+            raise EncodingError(f"sealed state '{name}'", expected="bytes", actual=type(sealed).__name__)
+        return identity.unseal(self._sealing_key, name=name, launch=self._launch, sealed=sealed)
+
+    def _who(self) -> Identity:
+        if self._identity is None:
+            raise RoundError("an enclave that was not started")
+        return self._identity
+
+    def _open_round(self) -> Round:
+        if self._round is None:
+            raise RoundError("no round is open in the enclave")
+        return self._round
+
+
+_OPERATIONS: dict[str, Callable[[Session, Fields], dict[str, Any]]] = {
+    "start": Session.start,
+    "open": Session.open,
+    "submit": Session.submit,
+    "restore": Session.restore,
+    "close": Session.close,
+    "finish": Session.finish,
+}
+
+
+def _refusal(error: VeriflockError, reason: Reason) -> dict[str, Any]:
+    return {
+        "refused": str(error),
+        "reason": int(reason),
+        "expected": show(error.expected),
+        "actual": show(error.actual),
+    }
+
+
+def _address(value: object) -> bytes:
+    if type(value) is not bytes or len(value) != 20:
+        raise EncodingError("an address of the cohort", expected="20 bytes", actual=show(value))
+    return value
+
+
+def _slot(text: str, size: int) -> int:
+    if not text.isdecimal() or not int(text) < size or str(int(text)) != text:
+        raise EncodingError("a slot", expected=f"0..{size - 1}", actual=text)
+    return int(text)
