@@ -17,7 +17,7 @@ from typing import Any
 
 import cbor2
 
-from protocol.errors import EncodingError, LengthError
+from protocol.errors import EncodingError, LengthError, show
 
 MAX_DEPTH = 16
 """Deeper nesting is refused before it is built; the deepest message of the protocol has 4 levels."""
@@ -137,7 +137,7 @@ class Fields:
     def done(self) -> None:
         """Raises EncodingError when a field is left that nobody asked for."""
         if self._rest:
-            names = ", ".join(sorted(str(name) for name in self._rest))
+            names = show(", ".join(sorted(str(name) for name in self._rest)))
             raise EncodingError(f"{self._what} with unknown fields {names}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from protocol.errors import RangeError
 from protocol.hashing import sha256
 from protocol.keys import Address
+from protocol.messages import MAX_SLOTS
 
 
 def cohort_seed(*, federation: bytes, round_id: int, previous: bytes) -> bytes:
@@ -26,11 +27,13 @@ def draw(seed: bytes, participant: Address) -> bytes:
 
 
 def sample_cohort(seed: bytes, registered: Sequence[Address], size: int) -> list[Address]:
-    """The `size` addresses with the smallest draws, ascending by address; everybody where size is 0 or too large."""
-    if size < 0:
-        raise RangeError("size of a cohort", expected="not negative", actual=size)
-    if size == 0 or size >= len(registered):
-        return sorted(registered)
+    """The `size` addresses with the smallest draws, ascending by address; everybody where there are no more.
+
+    size: 0 means as many as a bitmap has slots.
+    """
+    if not 0 <= size <= MAX_SLOTS:
+        raise RangeError("size of a cohort", expected=f"in 0..{MAX_SLOTS}", actual=size)
+    size = size or MAX_SLOTS
     return sorted(sorted(registered, key=lambda participant: draw(seed, participant))[:size])
 
 
