@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EventStream} from "./EventStream.sol";
+import {IConsortium} from "./interfaces/IConsortium.sol";
+import {IEnclaves} from "./interfaces/IEnclaves.sol";
+import {IParticipants} from "./interfaces/IParticipants.sol";
+import {IRoundLedger} from "./interfaces/IRoundLedger.sol";
+import {Messages, Terms} from "./libraries/Messages.sol";
+import {TermsBounds} from "./libraries/TermsBounds.sol";
+
+/// @title The members of a federation, one vote each
+contract Consortium is IConsortium, EventStream {
+    /// @dev Proposals are numbered, so their number is the clock: `newest` is the newest one at admission, and a member
+    /// votes on later ones only.
+    struct Seat {
+        bool isMember;
+        uint64 newest;
+    }
+
+    struct Proposal {
+        Action action;
+        bool isExecuted;
+        uint64 proposedAt;
+        uint64 members; // when it was made
+        bytes32 subject;
+        bytes32 dataHash;
+        address[] voters;
+    }
+
+    struct Root {
+        RootKind kind; // for ever
+        bool isTrusted;
+    }
+
+    /// @dev Terms in force from `fromRound` on. Windows as five integers, because an array would not share the slot.
+    struct Period {
+        bytes32 hash;
+        uint64 fromRound;
+        uint16 cohortSize;
+        uint32 submit;
+        uint32 receipts;
+        uint32 commit;
+        uint32 propose;
+        uint32 challenge;
+    }
+
+    /// @notice A vote is about what its voters know; a week later it must be asked anew.
+    uint64 public constant PROPOSAL_LIFETIME = 7 days;
+    /// @notice Twice the size of the largest HPKE key (hybrid, 1216 bytes).
+    uint256 public constant MAX_KEY_BYTES = 2432;
+
+    bytes32 private immutable _charter;
+    address private immutable _participants;
+    address private immutable _enclaves;
+    address private immutable _ledger;
+    uint64 private immutable _delay;
+
+    uint256 private _memberCount;
+    uint256 private _proposalCount;
+    Period[] private _periods; // by ascending fromRound
+    mapping(address account => Seat) private _seats;
+    mapping(address coordinator => bool) private _isCoordinator;
+    mapping(bytes32 measurement => bool) private _isAllowed;
+    mapping(bytes32 root => Root) private _roots;
+    mapping(uint256 proposal => Proposal) private _proposals;
+    mapping(uint256 proposal => mapping(address member => bool)) private _hasVoted;
+    mapping(Action removal => mapping(bytes32 subject => uint256 proposal)) private _newestAtRemoval;
+
+    constructor(
+        bytes32 federation_,
+        bytes32 charter_,
+        address participants_,
+        address enclaves_,
+        address ledger_,
+        Member[] memory members,
+        Terms memory terms,
+        uint64 delay_
+    ) EventStream(federation_) {
+        require(delay_ <= PROPOSAL_LIFETIME / 2, DelayTooLong(PROPOSAL_LIFETIME / 2, delay_));
+        require(members.length != 0, LastMember(address(0)));
+        _charter = charter_;
+        _participants = participants_;
+        _enclaves = enclaves_;
+        _ledger = ledger_;
+        _delay = delay_;
+        for (uint256 i = 0; i < members.length; ++i) {
+            _admitMember(members[i].account, members[i].hpkeKey);
+        }
+        _setTerms(terms, 1);
+    }
+
+    modifier onlyMember() {
+        require(_seats[msg.sender].isMember, NotMember(msg.sender));
+        _;
+    }
+
+    /// @inheritdoc IConsortium
+    function propose(Action action, bytes32 subject, bytes calldata data)
+        external
+        onlyMember
+        returns (uint256 proposal)
+    {
+        _checkForm(action, subject, data);
+
+        proposal = ++_proposalCount;
+        Proposal storage entry = _proposals[proposal];
+        entry.action = action;
+        entry.proposedAt = uint64(block.timestamp);
+        entry.members = uint64(_memberCount);
+        entry.subject = subject;
+        entry.dataHash = keccak256(data);
+
+        emit Proposed(proposal, action, subject, msg.sender, data);
+        _record(Proposed.selector, bytes32(proposal), subject, _topic(msg.sender), abi.encode(action, data));
+        _vote(proposal);
+    }
+
+    /// @inheritdoc IConsortium
+    function vote(uint256 proposal) external onlyMember {
+        _checkOpen(proposal);
+        uint64 newest = _seats[msg.sender].newest;
+        require(newest < proposal, MemberTooNew(proposal, newest));
+        require(!_hasVoted[proposal][msg.sender], AlreadyVoted(proposal, msg.sender));
+
+        _vote(proposal);
+    }
+
+    /// @inheritdoc IConsortium
+    function execute(uint256 proposal, bytes calldata data) external {
+        _checkOpen(proposal);
+        Proposal storage entry = _proposals[proposal];
+        (Action action, bytes32 subject) = (entry.action, entry.subject);
+        require(keccak256(data) == entry.dataHash, WrongData(entry.dataHash, keccak256(data)));
+        uint256 votes = _votesOf(proposal);
+        uint256 needed = _needed(action, entry.members);
+        require(votes >= needed, NotEnoughVotes(needed, votes));
+        if (_isSlow(action)) {
+            uint256 notBefore = entry.proposedAt + _delay;
+            require(block.timestamp >= notBefore, TooEarly(notBefore, block.timestamp));
+        }
+        if (_isAddition(action)) {
+            uint256 newest = _newestAtRemoval[_removalOf(action)][subject];
+            require(proposal > newest, StaleProposal(proposal, newest));
+        } else {
+            _newestAtRemoval[action][subject] = _proposalCount;
+        }
+
+        entry.isExecuted = true;
+
+        emit Executed(proposal);
+        _record(Executed.selector, bytes32(proposal), "");
+        _apply(action, subject, data);
+    }
+
+    /// @inheritdoc IConsortium
+    function charter() external view returns (bytes32) {
+        return _charter;
+    }
+
+    /// @inheritdoc IConsortium
+    function delay() external view returns (uint64) {
+        return _delay;
+    }
+
+    /// @inheritdoc IConsortium
+    function participants() external view returns (address) {
+        return _participants;
+    }
+
+    /// @inheritdoc IConsortium
+    function enclaves() external view returns (address) {
+        return _enclaves;
+    }
+
+    /// @inheritdoc IConsortium
+    function ledger() external view returns (address) {
+        return _ledger;
+    }
+
+    /// @inheritdoc IConsortium
+    function isMember(address account) external view returns (bool) {
+        return _seats[account].isMember;
+    }
+
+    /// @inheritdoc IConsortium
+    function memberCount() external view returns (uint256) {
+        return _memberCount;
+    }
+
+    /// @inheritdoc IConsortium
+    function isCoordinator(address account) external view returns (bool) {
+        return _isCoordinator[account];
+    }
+
+    /// @inheritdoc IConsortium
+    function isMeasurementAllowed(bytes32 measurement) public view returns (bool) {
+        return _isAllowed[measurement];
+    }
+
+    /// @inheritdoc IConsortium
+    function rootKind(bytes32 root) public view returns (RootKind) {
+        return _roots[root].isTrusted ? _roots[root].kind : RootKind.None;
+    }
+
+    /// @inheritdoc IConsortium
+    function judge(bytes32 measurement, bytes32 root) external view returns (bool allowed, RootKind kind) {
+        return (isMeasurementAllowed(measurement), rootKind(root));
+    }
+
+    /// @inheritdoc IConsortium
+    function proposalCount() external view returns (uint256) {
+        return _proposalCount;
+    }
+
+    /// @inheritdoc IConsortium
+    function proposalOf(uint256 proposal)
+        external
+        view
+        returns (Action, bytes32, bytes32, uint64, uint256, uint256, bool)
+    {
+        Proposal storage entry = _proposals[proposal];
+        return (
+            entry.action,
+            entry.subject,
+            entry.dataHash,
+            entry.proposedAt,
+            entry.members,
+            _votesOf(proposal),
+            entry.isExecuted
+        );
+    }
+
+    /// @inheritdoc IConsortium
+    function termsHash(uint64 round) external view returns (bytes32) {
+        return _periodOf(round).hash;
+    }
+
+    /// @inheritdoc IConsortium
+    function termsOf(uint64 round) external view returns (bytes32 hash, uint16 cohortSize, uint64[5] memory windows) {
+        Period storage period = _periodOf(round);
+        hash = period.hash;
+        cohortSize = period.cohortSize;
+        windows = [
+            uint64(period.submit),
+            uint64(period.receipts),
+            uint64(period.commit),
+            uint64(period.propose),
+            uint64(period.challenge)
+        ];
+    }
+
+    function _vote(uint256 proposal) private {
+        _hasVoted[proposal][msg.sender] = true;
+        _proposals[proposal].voters.push(msg.sender);
+
+        emit Voted(proposal, msg.sender);
+        _record(Voted.selector, bytes32(proposal), _topic(msg.sender), "");
+    }
+
+    function _apply(Action action, bytes32 subject, bytes calldata data) private {
+        address account = address(uint160(uint256(subject)));
+        if (action == Action.AdmitMember) _admitMember(account, data);
+        else if (action == Action.RemoveMember) _removeMember(account);
+        else if (action == Action.AllowMeasurement) _setAllowed(subject, true);
+        else if (action == Action.RevokeMeasurement) _setAllowed(subject, false);
+        else if (action == Action.TrustRoot) _trustRoot(subject, RootKind(abi.decode(data, (uint8))));
+        else if (action == Action.DistrustRoot) _distrustRoot(subject);
+        else if (action == Action.AdmitCoordinator) _setCoordinator(account, true);
+        else if (action == Action.RemoveCoordinator) _setCoordinator(account, false);
+        else if (action == Action.AdmitEnclave) IEnclaves(_enclaves).admit(subject, abi.decode(data, (bytes32)));
+        else if (action == Action.RevokeEnclave) IEnclaves(_enclaves).revoke(subject);
+        else if (action == Action.SuspendParticipant) IParticipants(_participants).suspend(account);
+        else if (action == Action.ReinstateParticipant) IParticipants(_participants).reinstate(account);
+        else _scheduleTerms(data);
+    }
+
+    function _admitMember(address account, bytes memory hpkeKey) private {
+        require(account != address(0), MemberAddressZero());
+        require(!_seats[account].isMember, NothingToChange(Action.AdmitMember, _topic(account)));
+
+        _seats[account] = Seat({isMember: true, newest: uint64(_proposalCount)});
+        ++_memberCount;
+
+        emit MemberAdmitted(account, hpkeKey);
+        _record(MemberAdmitted.selector, _topic(account), abi.encode(hpkeKey));
+    }
+
+    function _removeMember(address account) private {
+        require(_seats[account].isMember, NothingToChange(Action.RemoveMember, _topic(account)));
+        require(_memberCount > 1, LastMember(account));
+
+        delete _seats[account];
+        --_memberCount;
+
+        emit MemberRemoved(account);
+        _record(MemberRemoved.selector, _topic(account), "");
+    }
+
+    function _setAllowed(bytes32 measurement, bool allowed) private {
+        Action action = allowed ? Action.AllowMeasurement : Action.RevokeMeasurement;
+        require(_isAllowed[measurement] != allowed, NothingToChange(action, measurement));
+
+        _isAllowed[measurement] = allowed;
+
+        if (allowed) emit MeasurementAllowed(measurement);
+        else emit MeasurementRevoked(measurement);
+        _record(allowed ? MeasurementAllowed.selector : MeasurementRevoked.selector, measurement, "");
+    }
+
+    function _trustRoot(bytes32 root, RootKind kind) private {
+        Root storage entry = _roots[root];
+        require(!entry.isTrusted, NothingToChange(Action.TrustRoot, root));
+        require(kind != RootKind.None, WrongRootKind(RootKind.Simulated, kind));
+        require(entry.kind == RootKind.None || entry.kind == kind, WrongRootKind(entry.kind, kind));
+
+        _roots[root] = Root({kind: kind, isTrusted: true});
+
+        emit RootTrusted(root, kind);
+        _record(RootTrusted.selector, root, abi.encode(kind));
+    }
+
+    function _distrustRoot(bytes32 root) private {
+        require(_roots[root].isTrusted, NothingToChange(Action.DistrustRoot, root));
+
+        _roots[root].isTrusted = false;
+
+        emit RootDistrusted(root);
+        _record(RootDistrusted.selector, root, "");
+    }
+
+    function _setCoordinator(address account, bool admitted) private {
+        Action action = admitted ? Action.AdmitCoordinator : Action.RemoveCoordinator;
+        require(_isCoordinator[account] != admitted, NothingToChange(action, _topic(account)));
+
+        _isCoordinator[account] = admitted;
+
+        if (admitted) emit CoordinatorAdmitted(account);
+        else emit CoordinatorRemoved(account);
+        _record(admitted ? CoordinatorAdmitted.selector : CoordinatorRemoved.selector, _topic(account), "");
+    }
+
+    /// @dev Never a round that is open or over; when the chain has outrun the vote, from the next one on.
+    function _scheduleTerms(bytes calldata data) private {
+        (Terms memory terms, uint64 fromRound) = abi.decode(data, (Terms, uint64));
+        uint64 next = IRoundLedger(_ledger).currentRound() + 1;
+        _setTerms(terms, fromRound > next ? fromRound : next);
+    }
+
+    /// @dev What was set before for these rounds is replaced; it can only be pending, so there are few of them.
+    function _setTerms(Terms memory terms, uint64 fromRound) private {
+        TermsBounds.check(terms);
+
+        while (_periods.length != 0 && _periods[_periods.length - 1].fromRound >= fromRound) _periods.pop();
+        _periods.push(
+            Period({
+                hash: Messages.hashTerms(terms),
+                fromRound: fromRound,
+                cohortSize: terms.cohortSize,
+                submit: uint32(terms.windows[0]),
+                receipts: uint32(terms.windows[1]),
+                commit: uint32(terms.windows[2]),
+                propose: uint32(terms.windows[3]),
+                challenge: uint32(terms.windows[4])
+            })
+        );
+
+        emit TermsSet(fromRound, terms);
+        _record(TermsSet.selector, bytes32(uint256(fromRound)), abi.encode(terms));
+    }
+
+    /// @dev From the newest back: the ledger asks for the next round, so it passes pending ones only.
+    function _periodOf(uint64 round) private view returns (Period storage) {
+        uint256 i = _periods.length - 1;
+        while (i != 0 && _periods[i].fromRound > round) --i;
+        return _periods[i];
+    }
+
+    /// @dev Votes of who has been removed since do not count, nor of who was removed and admitted again.
+    function _votesOf(uint256 proposal) private view returns (uint256 votes) {
+        address[] storage voters = _proposals[proposal].voters;
+        for (uint256 i = 0; i < voters.length; ++i) {
+            Seat storage seat = _seats[voters[i]];
+            if (seat.isMember && seat.newest < proposal) ++votes;
+        }
+    }
+
+    function _checkOpen(uint256 proposal) private view {
+        require(proposal != 0 && proposal <= _proposalCount, UnknownProposal(proposal));
+        Proposal storage entry = _proposals[proposal];
+        require(!entry.isExecuted, AlreadyExecuted(proposal));
+        uint256 deadline = entry.proposedAt + PROPOSAL_LIFETIME;
+        require(block.timestamp <= deadline, TooLate(deadline, block.timestamp));
+    }
+
+    /// @dev One form a subject and its data, so that nobody votes on what can't be executed.
+    function _checkForm(Action action, bytes32 subject, bytes calldata data) private pure {
+        if (_isAboutAccount(action)) {
+            bytes32 canonical = bytes32(uint256(uint160(uint256(subject))));
+            require(subject == canonical && subject != bytes32(0), WrongSubject(canonical, subject));
+        }
+        if (action == Action.SetTerms) {
+            require(subject == keccak256(data), WrongSubject(keccak256(data), subject));
+            _checkLength(data, 21 * 32);
+            (Terms memory terms,) = abi.decode(data, (Terms, uint64));
+            TermsBounds.check(terms);
+        } else if (action == Action.AdmitMember) {
+            require(data.length <= MAX_KEY_BYTES, WrongDataLength(MAX_KEY_BYTES, data.length));
+        } else if (action == Action.TrustRoot) {
+            _checkLength(data, 32);
+            RootKind kind = RootKind(abi.decode(data, (uint8)));
+            require(kind != RootKind.None, WrongRootKind(RootKind.Simulated, kind));
+        } else {
+            _checkLength(data, action == Action.AdmitEnclave ? 32 : 0);
+        }
+    }
+
+    function _checkLength(bytes calldata data, uint256 expected) private pure {
+        require(data.length == expected, WrongDataLength(expected, data.length));
+    }
+
+    function _isAboutAccount(Action action) private pure returns (bool) {
+        return action == Action.AdmitMember || action == Action.RemoveMember || action == Action.AdmitCoordinator
+            || action == Action.RemoveCoordinator || action == Action.SuspendParticipant
+            || action == Action.ReinstateParticipant;
+    }
+
+    function _isAddition(Action action) private pure returns (bool) {
+        return action == Action.AdmitMember || action == Action.AllowMeasurement || action == Action.TrustRoot
+            || action == Action.AdmitCoordinator || action == Action.AdmitEnclave
+            || action == Action.ReinstateParticipant || action == Action.SetTerms;
+    }
+
+    /// @dev Two thirds and the delay. Removing a member is among them: a third must not expel the others.
+    function _isSlow(Action action) private pure returns (bool) {
+        return _isAddition(action) || action == Action.RemoveMember;
+    }
+
+    /// @dev What takes away what an action adds. Terms are not taken away, only replaced: `SetTerms` never is a removal.
+    function _removalOf(Action action) private pure returns (Action) {
+        if (action == Action.AdmitMember) return Action.RemoveMember;
+        if (action == Action.AllowMeasurement) return Action.RevokeMeasurement;
+        if (action == Action.TrustRoot) return Action.DistrustRoot;
+        if (action == Action.AdmitCoordinator) return Action.RemoveCoordinator;
+        if (action == Action.AdmitEnclave) return Action.RevokeEnclave;
+        if (action == Action.ReinstateParticipant) return Action.SuspendParticipant;
+        return Action.SetTerms;
+    }
+
+    /// @dev Smallest number of votes with 3 * votes >= 2 * members, or 3 * votes >= members.
+    function _needed(Action action, uint256 members) private pure returns (uint256) {
+        return _isSlow(action) ? (2 * members + 2) / 3 : (members + 2) / 3;
+    }
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol";
+
+import {LedgerState} from "./LedgerState.sol";
+import {IConsortium} from "./interfaces/IConsortium.sol";
+import {IEnclaves} from "./interfaces/IEnclaves.sol";
+import {IParticipants} from "./interfaces/IParticipants.sol";
+import {IRoundLedger} from "./interfaces/IRoundLedger.sol";
+import {Cohorts} from "./libraries/Cohorts.sol";
+import {Messages, RoundResult, Spec} from "./libraries/Messages.sol";
+import {Outcomes} from "./libraries/Outcomes.sol";
+import {Payouts} from "./libraries/Payouts.sol";
+import {Reputation} from "./libraries/Reputation.sol";
+import {ResultChecks} from "./libraries/ResultChecks.sol";
+
+/// @title The ledger of rounds
+contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
+    constructor(
+        bytes32 federation_,
+        address consortium_,
+        address participants_,
+        address enclaves_,
+        bytes32 genesisModel_,
+        int8 modelExponent_,
+        uint256 minimumBond_
+    )
+        LedgerState(federation_, consortium_, participants_, enclaves_, genesisModel_, modelExponent_, minimumBond_)
+        EIP712("Veriflock", "1")
+    {}
+
+    /// @inheritdoc IRoundLedger
+    function openRound(Spec calldata spec, address[] calldata registered, bytes32 cut) external {
+        Current memory current = _current;
+        require(!_isLive(current.state), RoundNotOver(current.round));
+        uint64 round = current.round + 1;
+        _checkPlace(spec, round);
+        uint16 cohortSize = _checkTerms(spec, round);
+        _checkLease(spec);
+        _checkCoordinator(spec.budget);
+        address[] memory cohort = _cohortOf(spec, registered, cut, cohortSize);
+
+        bytes32 specHash = Messages.hashSpec(spec);
+        _specs[round] = specHash;
+        _current = Current({
+            coordinator: msg.sender,
+            round: uint40(round),
+            commitBy: uint40(spec.deadlines[2]), // below now + 3 * (30 days + 1 hour)
+            lastSlot: uint8(cohort.length - 1),
+            state: State.Open
+        });
+
+        emit RoundOpened(round, specHash, spec.enclave, msg.sender, spec, cohort);
+        _record(
+            RoundOpened.selector, bytes32(uint256(round)), specHash, spec.enclave, abi.encode(msg.sender, spec, cohort)
+        );
+    }
+
+    /// @inheritdoc IRoundLedger
+    function commit(uint64 round, bytes32 update) external {
+        Current memory current = _current;
+        require(round == current.round, WrongRound(current.round, round));
+        require(current.state == State.Open, WrongState(State.Open, current.state));
+        require(block.timestamp <= current.commitBy, TooLate(current.commitBy, block.timestamp));
+        require(update != bytes32(0), EmptyDigest());
+        require(IParticipants(_participants).wasActive(msg.sender, round), NotInRound(round, msg.sender));
+        bytes32 already = _commitments[round][msg.sender];
+        require(already == bytes32(0), AlreadyCommitted(already));
+
+        _commitments[round][msg.sender] = update;
+
+        emit UpdateCommitted(round, msg.sender, update);
+        _record(UpdateCommitted.selector, bytes32(uint256(round)), _topic(msg.sender), abi.encode(update));
+    }
+
+    /// @inheritdoc IRoundLedger
+    function propose(Spec calldata spec, RoundResult calldata result, bytes calldata outcomes, bytes calldata signature)
+        external
+    {
+        Current memory current = _current;
+        require(current.state == State.Open, WrongState(State.Open, current.state));
+        bytes32 specHash = _checkSpec(spec, current.round);
+        require(msg.sender == current.coordinator, WrongCaller(current.coordinator, msg.sender));
+        require(block.timestamp > spec.deadlines[2], TooEarly(spec.deadlines[2] + 1, block.timestamp));
+        require(block.timestamp <= spec.deadlines[3], TooLate(spec.deadlines[3], block.timestamp));
+        bool simulated = _checkTrust(spec.enclave);
+        bool isEnough = ResultChecks.check(spec, specHash, result, outcomes, uint256(current.lastSlot) + 1);
+        bytes32 resultHash = _checkSignature(result, signature);
+
+        _current.state = isEnough ? State.Proposed : State.Void;
+        if (isEnough) _results[current.round] = resultHash;
+
+        emit ResultProposed(current.round, resultHash, simulated, result, outcomes, signature);
+        _record(
+            ResultProposed.selector,
+            bytes32(uint256(current.round)),
+            resultHash,
+            abi.encode(simulated, result, outcomes, signature)
+        );
+        if (!isEnough) _emitVoided(current.round, VoidReason.TooFewCounted, 0);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function settle(Spec calldata spec, RoundResult calldata result, bytes calldata outcomes, address[] calldata cohort)
+        external
+    {
+        Current memory current = _current;
+        require(current.state == State.Proposed, WrongState(State.Proposed, current.state));
+        _checkSpec(spec, current.round);
+        bytes32 resultHash = _checkProposed(result, outcomes, current.round);
+        bytes32 cohortHash = Cohorts.hash(cohort);
+        require(cohortHash == spec.cohort, WrongCohort(spec.cohort, cohortHash));
+        require(block.timestamp > spec.deadlines[4], TooEarly(spec.deadlines[4] + 1, block.timestamp));
+        bool simulated = _checkTrust(spec.enclave);
+
+        _current.state = State.Settled;
+        _model = result.newModel;
+        uint256 paid = _credit(spec, outcomes, cohort);
+        _treasury -= uint120(paid); // at most the budget, which was there at opening and can't have left since
+        _lastSettled = current.round;
+
+        emit RoundSettled(current.round, resultHash, simulated, result.newModel, paid);
+        _record(
+            RoundSettled.selector,
+            bytes32(uint256(current.round)),
+            resultHash,
+            abi.encode(simulated, result.newModel, paid)
+        );
+    }
+
+    /// @inheritdoc IRoundLedger
+    function voidRound(Spec calldata spec, RoundResult calldata result, bytes calldata outcomes) external {
+        Current memory current = _current;
+        require(_isLive(current.state), WrongState(State.Open, current.state));
+        _checkSpec(spec, current.round);
+        VoidReason reason = _reasonToVoid(spec, result, outcomes, current);
+        require(reason != VoidReason.None, NothingToVoid(current.round));
+
+        uint256 fee = reason == VoidReason.Late ? _bonds[current.coordinator] / LATE_PARTS : 0;
+        _current.state = State.Void;
+        if (current.state == State.Proposed) delete _results[current.round];
+        if (fee != 0) {
+            _bonds[current.coordinator] -= fee;
+            _treasury += uint120(fee);
+        }
+
+        _emitVoided(current.round, reason, fee);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function addBond() external payable {
+        _checkMoneyIn();
+
+        _bonds[msg.sender] += msg.value;
+
+        emit BondAdded(msg.sender, msg.value);
+        _record(BondAdded.selector, _topic(msg.sender), abi.encode(msg.value));
+    }
+
+    /// @inheritdoc IRoundLedger
+    function withdrawBond(uint256 amount) external nonReentrant {
+        Current memory current = _current;
+        require(!(_isLive(current.state) && current.coordinator == msg.sender), BondInUse(current.round));
+        require(amount != 0, NoAmount());
+        uint256 bond = _bonds[msg.sender];
+        require(amount <= bond, NotEnough(bond, amount));
+
+        _bonds[msg.sender] = bond - amount;
+
+        emit BondWithdrawn(msg.sender, amount);
+        _record(BondWithdrawn.selector, _topic(msg.sender), abi.encode(amount));
+        Address.sendValue(payable(msg.sender), amount);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function fund() external payable {
+        _checkMoneyIn();
+
+        _treasury += uint120(msg.value);
+
+        emit TreasuryFunded(msg.sender, msg.value);
+        _record(TreasuryFunded.selector, _topic(msg.sender), abi.encode(msg.value));
+    }
+
+    /// @inheritdoc IRoundLedger
+    function withdraw() external nonReentrant {
+        uint256 amount = _standings[msg.sender].credit;
+        require(amount != 0, NoAmount());
+        address to = IParticipants(_participants).payoutOf(msg.sender);
+
+        _standings[msg.sender].credit = 0;
+
+        emit Withdrawn(msg.sender, to, amount);
+        _record(Withdrawn.selector, _topic(msg.sender), abi.encode(to, amount));
+        Address.sendValue(payable(to), amount);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function anchor(bytes32 digest) external {
+        emit Anchored(msg.sender, digest);
+        _record(Anchored.selector, _topic(msg.sender), digest, "");
+    }
+
+    /// @inheritdoc IRoundLedger
+    function enroll(address participant) external {
+        require(msg.sender == _participants, WrongCaller(_participants, msg.sender));
+        if (_standings[participant].isEnrolled) return; // joins again: what it earned and deserved stands
+
+        _standings[participant].isEnrolled = true;
+
+        emit Enrolled(participant);
+        _record(Enrolled.selector, _topic(participant), "");
+    }
+
+    /// @inheritdoc IRoundLedger
+    function domainSeparator() external view returns (bytes32) {
+        return _domainSeparatorV4();
+    }
+
+    /// @dev Two passes: shares depend on the sum of the reputations as at opening, which nothing has changed since.
+    function _credit(Spec calldata spec, bytes calldata outcomes, address[] calldata cohort)
+        private
+        returns (uint256 paid)
+    {
+        (uint256[] memory reputations, uint256 u, uint256 total) = _weigh(spec.f, outcomes, cohort);
+        uint256 budget = spec.budget;
+        for (uint256 slot = 0; slot < cohort.length; ++slot) {
+            if (!Outcomes.isCounted(Outcomes.wordAt(outcomes, slot))) continue;
+            uint256 reputation = reputations[slot];
+            uint256 payout = reputation == 0 ? 0 : Payouts.payout(budget, u, reputation, cohort.length, total);
+            Standing storage place = _standings[cohort[slot]];
+            (uint64 good, uint64 bad, uint120 credit) = (place.good, place.bad, place.credit);
+            (place.good, place.bad) = Reputation.next(good, bad, reputation == 0);
+            place.credit = credit + uint120(payout); // part of what the ledger holds, so the sum is below MAX_MONEY
+            paid += payout;
+        }
+    }
+
+    /// @return reputations Of the counted and unflagged slots; 0 for the others.
+    /// @return u Their number.
+    /// @return total Their sum.
+    function _weigh(uint256 f, bytes calldata outcomes, address[] calldata cohort)
+        private
+        view
+        returns (uint256[] memory reputations, uint256 u, uint256 total)
+    {
+        reputations = new uint256[](cohort.length);
+        uint256 undelivered = 0;
+        for (uint256 slot = 0; slot < cohort.length; ++slot) {
+            uint256 word = Outcomes.wordAt(outcomes, slot);
+            if (Outcomes.isPaid(word)) {
+                Standing storage standing = _standings[cohort[slot]];
+                uint256 reputation = Reputation.ppb(standing.good, standing.bad);
+                reputations[slot] = reputation;
+                total += reputation;
+                ++u;
+            } else if (Outcomes.isAttestedOnly(word)) {
+                ++undelivered;
+            }
+        }
+        require(undelivered <= f, TooManyUndelivered(f, undelivered));
+    }
+
+    function _emitVoided(uint64 round, VoidReason reason, uint256 fee) private {
+        emit RoundVoided(round, reason, fee);
+        _record(RoundVoided.selector, bytes32(uint256(round)), abi.encode(reason, fee));
+    }
+
+    /// @dev An untrusted enclave outranks being late: its coordinator could not propose.
+    function _reasonToVoid(
+        Spec calldata spec,
+        RoundResult calldata result,
+        bytes calldata outcomes,
+        Current memory current
+    ) private view returns (VoidReason) {
+        (bool trusted,) = IEnclaves(_enclaves).trustOf(spec.enclave);
+        if (!trusted) return VoidReason.EnclaveInactive;
+        if (current.state == State.Open) {
+            return block.timestamp > spec.deadlines[3] ? VoidReason.Late : VoidReason.None;
+        }
+        _checkProposed(result, outcomes, current.round);
+        return Outcomes.undeliveredOf(outcomes) > spec.f ? VoidReason.TooManyUndelivered : VoidReason.None;
+    }
+
+    /// @dev Where the round stands in the chain of rounds.
+    function _checkPlace(Spec calldata spec, uint64 round) private view {
+        require(spec.federation == federation(), WrongFederation(federation(), spec.federation));
+        require(spec.round == round, WrongRound(round, spec.round));
+        (bytes32 last, bytes32 base) = (previous(), _model);
+        require(spec.previous == last, WrongPrevious(last, spec.previous));
+        require(spec.baseModel == base, WrongBaseModel(base, spec.baseModel));
+    }
+
+    /// @dev What the consortium has fixed: all of the rule, and how long each phase lasts at least.
+    function _checkTerms(Spec calldata spec, uint64 round) private view returns (uint16) {
+        (bytes32 expected, uint16 cohortSize, uint64[5] memory windows) = IConsortium(_consortium).termsOf(round);
+        bytes32 actual = Messages.hashTerms(Messages.termsOf(spec, cohortSize, windows));
+        require(actual == expected, WrongTerms(expected, actual));
+        uint64 from = uint64(block.timestamp);
+        for (uint256 i = 0; i < windows.length; ++i) {
+            (uint64 earliest, uint64 latest) = (from + windows[i], from + windows[i] + MAX_SLACK);
+            uint64 deadline = spec.deadlines[i];
+            require(deadline >= earliest && deadline <= latest, WrongDeadline(i, earliest, latest, deadline));
+            from = deadline;
+        }
+        return cohortSize;
+    }
+
+    function _checkLease(Spec calldata spec) private view {
+        _checkTrust(spec.enclave);
+        (address operator, uint64 expiry) = IEnclaves(_enclaves).leaseOf(spec.enclave);
+        require(operator == msg.sender, WrongOperator(operator, msg.sender));
+        require(expiry >= spec.deadlines[4], EnclaveExpires(expiry, spec.deadlines[4]));
+    }
+
+    /// @dev Nothing leaves the treasury but what rounds pay, and one round is open at a time: what is there now is
+    /// there at settlement, so the budget needs no reservation of its own.
+    function _checkCoordinator(uint256 budget) private view {
+        require(IConsortium(_consortium).isCoordinator(msg.sender), NotCoordinator(msg.sender));
+        uint256 least = BOND_BUDGETS * budget;
+        if (least < _minimumBond) least = _minimumBond;
+        (uint256 bond, uint256 available) = (_bonds[msg.sender], _treasury);
+        require(bond >= least, BondTooSmall(least, bond));
+        require(available >= budget, TreasuryTooSmall(budget, available));
+    }
+
+    /// @dev Everybody, or as many as the terms say with the smallest SHA-256(seed || address): the cut tells without
+    /// sorting, because only the right one leaves the right number.
+    function _cohortOf(Spec calldata spec, address[] calldata registered, bytes32 cut, uint256 size)
+        private
+        view
+        returns (address[] memory cohort)
+    {
+        IParticipants(_participants).checkRegister(registered);
+        require(registered.length != 0, EmptyCohort());
+        if (size == 0) size = Cohorts.MAX_SLOTS;
+        if (registered.length <= size) {
+            cohort = registered;
+        } else {
+            bytes32 seed = Cohorts.seedOf(spec.federation, spec.round, spec.previous);
+            uint256 found;
+            (cohort, found) = Cohorts.sample(registered, seed, cut, size);
+            require(found == size, WrongCohortSize(size, found));
+        }
+        bytes32 hash = Cohorts.hash(cohort);
+        require(hash == spec.cohort, WrongCohort(hash, spec.cohort));
+    }
+
+    function _checkTrust(bytes32 enclave) private view returns (bool) {
+        (bool trusted, bool simulated) = IEnclaves(_enclaves).trustOf(enclave);
+        require(trusted, EnclaveInactive(enclave));
+        return simulated;
+    }
+
+    function _checkSpec(Spec calldata spec, uint64 round) private view returns (bytes32 hash) {
+        hash = Messages.hashSpec(spec);
+        bytes32 opened = _specs[round];
+        require(hash == opened, WrongSpec(opened, hash));
+    }
+
+    function _checkProposed(RoundResult calldata result, bytes calldata outcomes, uint64 round)
+        private
+        view
+        returns (bytes32 hash)
+    {
+        hash = Messages.hashResult(result);
+        bytes32 proposed = _results[round];
+        require(hash == proposed, WrongResult(proposed, hash));
+        bytes32 words = keccak256(outcomes);
+        require(words == result.outcomes, WrongOutcomes(result.outcomes, words));
+    }
+
+    /// @dev OpenZeppelin refuses high s, so a result has one signature of one key.
+    function _checkSignature(RoundResult calldata result, bytes calldata signature)
+        private
+        view
+        returns (bytes32 hash)
+    {
+        hash = Messages.hashResult(result);
+        address expected = IEnclaves(_enclaves).signerOf(result.enclave);
+        address actual = ECDSA.recoverCalldata(_hashTypedDataV4(hash), signature);
+        require(actual == expected, WrongSigner(expected, actual));
+    }
+
+    function _checkMoneyIn() private view {
+        require(msg.value != 0, NoAmount());
+        require(address(this).balance <= MAX_MONEY, TooMuchMoney(MAX_MONEY, address(this).balance));
+    }
+}

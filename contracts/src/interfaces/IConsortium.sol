@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Terms} from "../libraries/Messages.sol";
+import {IEventStream} from "./IEventStream.sol";
+
+/// @title The members of a federation, one vote each
+/// @notice Decides by vote who takes part, which measured code may aggregate, which platform roots count, and the
+/// terms of future rounds. No vote touches a past round, an open one's terms, somebody's credit, bond or deposit, the
+/// treasury's money, a reputation, or how a kind of root was recorded: there is no function for it.
+/// @dev Seams: posted checkpoints come with `openRound` of the ledger, votes by which two thirds void a replay-only
+/// round with the dispute contract; both read `isMember` and `memberCount` here.
+interface IConsortium is IEventStream {
+    /// @notice What a proposal does when it is executed. `subject` names whom or what, `data` says the rest.
+    /// | action | subject | data |
+    /// | --- | --- | --- |
+    /// | AdmitMember | address | HPKE public key of the member |
+    /// | RemoveMember, AdmitCoordinator, RemoveCoordinator, SuspendParticipant, ReinstateParticipant | address | empty |
+    /// | AllowMeasurement, RevokeMeasurement | measurement | empty |
+    /// | TrustRoot | SHA-256 of the root's public key X || Y | abi.encode(uint8 kind) |
+    /// | DistrustRoot | the same | empty |
+    /// | AdmitEnclave | enclave | abi.encode(bytes32 root) |
+    /// | RevokeEnclave | enclave | empty |
+    /// | SetTerms | keccak256(data) | abi.encode(Terms terms, uint64 fromRound) |
+    enum Action {
+        AdmitMember,
+        RemoveMember,
+        AllowMeasurement,
+        RevokeMeasurement,
+        TrustRoot,
+        DistrustRoot,
+        AdmitCoordinator,
+        RemoveCoordinator,
+        AdmitEnclave,
+        RevokeEnclave,
+        SuspendParticipant,
+        ReinstateParticipant,
+        SetTerms
+    }
+
+    /// @notice Who made the hardware that a root vouches for. Simulated: it says nothing about hardware.
+    enum RootKind {
+        None,
+        Simulated,
+        Intel,
+        Aws
+    }
+
+    /// @notice A founding or later member, with its HPKE public key.
+    struct Member {
+        address account;
+        bytes hpkeKey;
+    }
+
+    event MemberAdmitted(address indexed member, bytes hpkeKey);
+    event MemberRemoved(address indexed member);
+    event MeasurementAllowed(bytes32 indexed measurement);
+    event MeasurementRevoked(bytes32 indexed measurement);
+    event RootTrusted(bytes32 indexed root, RootKind kind);
+    event RootDistrusted(bytes32 indexed root);
+    event CoordinatorAdmitted(address indexed coordinator);
+    event CoordinatorRemoved(address indexed coordinator);
+    /// @notice `terms` are in force from `fromRound` on, and replace whatever was set before for those rounds.
+    event TermsSet(uint64 indexed fromRound, Terms terms);
+    event Proposed(
+        uint256 indexed proposal, Action action, bytes32 indexed subject, address indexed proposer, bytes data
+    );
+    event Voted(uint256 indexed proposal, address indexed member);
+    event Executed(uint256 indexed proposal);
+
+    /// @notice Not a member.
+    error NotMember(address account);
+    /// @notice There is no such proposal.
+    error UnknownProposal(uint256 proposal);
+    /// @notice The member was admitted after the proposal was made.
+    error MemberTooNew(uint256 proposal, uint256 newestAtAdmission);
+    error AlreadyVoted(uint256 proposal, address member);
+    error AlreadyExecuted(uint256 proposal);
+    /// @notice The members that voted for it, as far as they still are members.
+    error NotEnoughVotes(uint256 expected, uint256 actual);
+    /// @notice The subject is not in its one accepted form.
+    error WrongSubject(bytes32 expected, bytes32 actual);
+    /// @notice `data` is not what was proposed.
+    error WrongData(bytes32 expected, bytes32 actual);
+    error WrongDataLength(uint256 expected, uint256 actual);
+    /// @notice What is proposed is so already.
+    error NothingToChange(Action action, bytes32 subject);
+    /// @notice Since the proposal to add it was made, the subject was removed by a newer vote.
+    error StaleProposal(uint256 proposal, uint256 newestAtRemoval);
+    error MemberAddressZero();
+    /// @notice A root keeps the kind that it was first trusted as.
+    error WrongRootKind(RootKind expected, RootKind actual);
+    /// @notice The last member can't be removed, or nobody could ever vote again.
+    error LastMember(address member);
+    /// @notice A field of the terms is outside its range.
+    error TermsOutOfRange(string field, int256 lowest, int256 highest, int256 actual);
+    /// @notice The delay must leave time to execute.
+    error DelayTooLong(uint64 limit, uint64 actual);
+
+    /// @notice Members propose; the proposer's vote is in.
+    /// @return proposal Its number, from 1.
+    function propose(Action action, bytes32 subject, bytes calldata data) external returns (uint256 proposal);
+
+    /// @notice A yes of a member that was one before the proposal was made. There is no other vote.
+    function vote(uint256 proposal) external;
+
+    /// @notice Anybody executes what has the votes: two thirds of the members at proposing and the delay for what adds
+    /// and for removing a member, a third and no delay for what else takes away. A vote counts while its voter is a member.
+    /// @param data As proposed.
+    function execute(uint256 proposal, bytes calldata data) external;
+
+    /// @notice SHA-256 of the federation's parameters, the policy that enclaves must claim.
+    function charter() external view returns (bytes32);
+
+    /// @notice Seconds between proposing and executing something that adds.
+    function delay() external view returns (uint64);
+
+    function participants() external view returns (address);
+
+    function enclaves() external view returns (address);
+
+    function ledger() external view returns (address);
+
+    function isMember(address account) external view returns (bool);
+
+    function memberCount() external view returns (uint256);
+
+    function isCoordinator(address account) external view returns (bool);
+
+    function isMeasurementAllowed(bytes32 measurement) external view returns (bool);
+
+    /// @notice The kind of a trusted root; None where it is not trusted.
+    function rootKind(bytes32 root) external view returns (RootKind);
+
+    /// @notice Measurement allowed and kind of the root, in one call.
+    function judge(bytes32 measurement, bytes32 root) external view returns (bool allowed, RootKind kind);
+
+    function proposalCount() external view returns (uint256);
+
+    /// @notice What a proposal is and where it stands.
+    function proposalOf(uint256 proposal)
+        external
+        view
+        returns (
+            Action action,
+            bytes32 subject,
+            bytes32 dataHash,
+            uint64 proposedAt,
+            uint256 members,
+            uint256 votes,
+            bool executed
+        );
+
+    /// @notice keccak256 of the encoded terms in force for a round.
+    function termsHash(uint64 round) external view returns (bytes32);
+
+    /// @notice The terms of a round as the ledger needs them: their hash, the cohort's size, the windows.
+    function termsOf(uint64 round) external view returns (bytes32 hash, uint16 cohortSize, uint64[5] memory windows);
+}
