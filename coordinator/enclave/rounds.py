@@ -9,7 +9,7 @@ Spec: docs/protocol.md sections 3, 5 and 6.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -80,6 +80,10 @@ class Round:
         """Slots whose rows must be fed again."""
         return sorted(set(self.entries) - set(self.rows))
 
+    def copy(self) -> Round:
+        """The same round, to be changed on its own."""
+        return replace(self, entries=dict(self.entries), rows=dict(self.rows), refusals=dict(self.refusals))
+
     def slot_of(self, participant: bytes) -> int:
         """The slot of an address.  Raises NotInCohortError."""
         if participant not in self.cohort:
@@ -104,7 +108,10 @@ class Round:
         if known is not None and known.update != admitted.update:
             expected, actual = known.update.hash_struct(), admitted.update.hash_struct()
             raise AlreadyReceivedError("a second update of one participant", expected=expected, actual=actual)
-        self._take(slot, admitted)
+        if known is None:
+            self._take(slot, admitted)
+        else:  # the entry stays as it was sealed: the same update under another valid signature is no other leaf
+            self.rows[slot] = admitted.row
         return self.receipt(slot), known is None
 
     def receipt(self, slot: int) -> Receipt:

@@ -30,6 +30,7 @@ from protocol.encoding import Fields, decode_map, encode
 from protocol.errors import (
     AlreadyReceivedError,
     EncodingError,
+    MalformedError,
     NotInCohortError,
     RoundError,
     SpecMismatchError,
@@ -184,10 +185,13 @@ class Session:
         if state.missing:
             raise RoundError("slots to be fed again before the round can close", expected="none", actual=state.missing)
         if state.signed is None:
+            # on a copy: a close that fails midway must not free a slot, whose participant could then get a second receipt
+            closing = state.copy()
             for text, commitment in sorted(commitments.items()):
                 slot = _slot(text, len(state.cohort))
-                self._force(state, slot, commitment, delivered.get(text))
-            self._sign(state)
+                self._force(closing, slot, commitment, delivered.get(text))
+            self._sign(closing)
+            state = closing
         signed = state.signed
         if signed is None:
             raise RoundError("a round without a result")
@@ -230,6 +234,7 @@ class Session:
             outcomes=computed.outcomes,
             set_leaves=computed.set_leaves,
         )
+        self._round = state
         self._seal_round()
         # dies here: the result is signed and sealed and nobody has it; the next close returns it
 
@@ -249,8 +254,11 @@ class Session:
         state.force(slot, commitment, payload, delivered=delivered, domain=self._launch.domain)
 
     def _disclose(self, state: Round, signed: Signed, computed: Computed) -> dict[str, Any]:
-        """Rows leave only here, after the signature, and only where the spec makes them public."""
-        is_public = state.spec.disclosure == 0
+        """Rows leave only here, after the signature, only where the spec makes them public, and only for a replay.
+
+        With too few counted there is nothing to replay: a host that closes early gets a void round and sees no row.
+        """
+        is_public = state.spec.disclosure == 0 and computed.aggregate is not None
         slots = range(len(state.cohort))
         rows = [fixedpoint.encode_row(state.rows[s]) if is_public and s in state.rows else None for s in slots]
         aggregate = None if computed.aggregate is None else fixedpoint.encode_model(computed.aggregate)
@@ -274,8 +282,13 @@ class Session:
             participant=state.cohort[slot],
             enclave=spec.enclave,
         )
-        # a longer row than the spec's still opens, so that its sender is told which length was expected
-        return sealing.parse_payload(self._who().open(sealed, info), max_bytes=8 * limit)
+        plain = self._who().open(sealed, info)
+        try:
+            # a longer row than the spec's still opens, so that its sender is told which length was expected
+            return sealing.parse_payload(plain, max_bytes=8 * limit)
+        except MalformedError as error:
+            # without what came instead: the host reads this answer, and what stands in the wrong field may be a row
+            raise EncodingError(show(error.what), expected=error.expected) from None
 
     def _seal_round(self) -> None:
         value = None if self._round is None else decode_map(encode_round(self._round), max_bytes=1 << 26)
@@ -326,6 +339,6 @@ def _address(value: object) -> bytes:
 
 
 def _slot(text: str, size: int) -> int:
-    if not text.isdecimal() or not int(text) < size or str(int(text)) != text:
+    if text not in map(str, range(size)):
         raise EncodingError("a slot", expected=f"0..{size - 1}", actual=text)
     return int(text)

@@ -1,0 +1,290 @@
+"""One federation's contracts, read through their ledger's address.
+
+Responsible for: typed reads of the four contracts, the calls that a coordinator sends, and the identity of the chain.
+Must not know:   when to read or send, files, or the enclave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from coordinator.chain import Call, Chain, ChainRestartedError, RevertedError
+from protocol.encoding import Fields
+from protocol.errors import EncodingError, UnavailableError
+from protocol.events import (
+    Event,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantReinstated,
+    ParticipantSuspended,
+    ResultProposed,
+    RoundOpened,
+    TermsSet,
+    UpdateCommitted,
+    parse_event,
+    topic_of,
+)
+from protocol.keys import Address, to_hex
+from protocol.messages import ZERO, Claims, RoundResult, Spec
+from protocol.terms import Terms
+
+
+class LedgerState(IntEnum):
+    """State of a round on the ledger."""
+
+    NONE = 0
+    OPEN = 1
+    PROPOSED = 2
+    SETTLED = 3
+    VOID = 4
+
+
+class EnclaveState(IntEnum):
+    """State of an enclave in the registry."""
+
+    NONE = 0
+    REGISTERED = 1
+    ADMITTED = 2
+    REVOKED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnclaveRecord:
+    """What the registry says of an enclave."""
+
+    state: EnclaveState
+    expiry: int
+    """Chain time; 0 when it is not registered."""
+    is_active: bool
+    """Admitted, not expired, and its measurement and root still count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainIdentity:
+    """What tells this chain and ledger from every other: a signature's domain repeats on local chains, this doesn't."""
+
+    chain_id: int
+    genesis: bytes
+    ledger: Address
+
+    def to_map(self) -> dict[str, object]:
+        """For the store."""
+        return {"chain_id": self.chain_id, "genesis": self.genesis, "ledger": self.ledger}
+
+
+def parse_identity(value: object) -> ChainIdentity:
+    """As stored."""
+    fields = Fields(value, "chain identity")
+    identity = ChainIdentity(
+        chain_id=fields.uint("chain_id"), genesis=fields.bytes("genesis", 32), ledger=fields.bytes("ledger", 20)
+    )
+    fields.done()
+    return identity
+
+
+class Ledger:
+    """The RoundLedger at an address, and the contracts that it names.  Safe for several threads."""
+
+    def __init__(self, chain: Chain, address: Address, *, from_block: int = 0) -> None:
+        """Reads what never changes.
+
+        Raises: UnavailableError when the chain can't be reached or no ledger is at the address.
+        """
+        self.chain = chain
+        self.address = address
+        self.from_block = from_block
+        self.identity = ChainIdentity(chain_id=chain.chain_id(), genesis=chain.genesis(), ledger=address)
+        if not chain.code(address):
+            raise UnavailableError(
+                f"no contract is at {to_hex(address)} on the chain at {chain.url}",
+                "`veriflock coordinator deploy` puts one there; or correct the ledger's address",
+            )
+        try:
+            self.federation: bytes = self._read("federation")
+            self.consortium: Address = self._read("consortium")
+            self.participants: Address = self._read("participants")
+            self.enclaves: Address = self._read("enclaves")
+            self.genesis_model: bytes = self._read("genesisModel")
+            self.charter: bytes = self._read_of("Consortium", self.consortium, "charter")
+        except (EncodingError, RevertedError) as error:
+            raise UnavailableError(
+                f"the contract at {to_hex(address)} is not a Veriflock ledger", "correct the ledger's address"
+            ) from error
+
+    def check_identity(self, expected: ChainIdentity) -> None:
+        """Raises ChainRestartedError when the chain behind the RPC address is not the one from before."""
+        genesis, chain_id = self.chain.genesis(), self.chain.chain_id()
+        if (genesis, chain_id) != (expected.genesis, expected.chain_id) or self.address != expected.ledger:
+            raise ChainRestartedError(
+                f"the chain at {self.chain.url} was restarted or is another one: genesis 0x{genesis.hex()}, "
+                f"before 0x{expected.genesis.hex()}; chain id {chain_id}, before {expected.chain_id}; "
+                f"ledger {to_hex(self.address)}, before {to_hex(expected.ledger)}",
+                "start the old chain with its state, or deploy anew and use an empty data folder",
+            )
+
+    # -- the round ------------------------------------------------------------------------------------------------
+
+    def current_round(self) -> int:
+        """The round opened last; 0 before the first."""
+        return int(self._read("currentRound"))
+
+    def state_of(self, round_id: int) -> LedgerState:
+        """Where a round stands."""
+        return LedgerState(self._read("stateOf", round_id))
+
+    def previous(self) -> bytes:
+        """The last settled result; zero until one settles."""
+        return bytes(self._read("previous"))
+
+    def model(self) -> bytes:
+        """Root of the model that the next round starts from."""
+        return bytes(self._read("model"))
+
+    def commitment_of(self, round_id: int, participant: Address) -> bytes | None:
+        """The update that a participant committed, or None."""
+        found = bytes(self._read("commitmentOf", round_id, participant))
+        return None if found == ZERO else found
+
+    def opened(self, round_id: int) -> RoundOpened:
+        """How a round was opened.  Raises UnavailableError when the chain has no such event."""
+        event = self._one_event(RoundOpened, round_id)
+        if not isinstance(event, RoundOpened):
+            raise UnavailableError(f"the chain has no RoundOpened event of round {round_id}", _NO_LOGS)
+        return event
+
+    def proposed(self, round_id: int) -> ResultProposed:
+        """The result that was proposed.  Raises UnavailableError when the chain has no such event."""
+        event = self._one_event(ResultProposed, round_id)
+        if not isinstance(event, ResultProposed):
+            raise UnavailableError(f"the chain has no ResultProposed event of round {round_id}", _NO_LOGS)
+        return event
+
+    def commitments(self, round_id: int) -> dict[Address, bytes]:
+        """Every commitment of a round by participant; complete once the commit deadline is over."""
+        topics = [topic_of(UpdateCommitted), round_id.to_bytes(32)]
+        events = self._events("RoundLedger", self.address, topics)
+        return {event.participant: event.update for event in events if isinstance(event, UpdateCommitted)}
+
+    # -- what a round is opened with ------------------------------------------------------------------------------
+
+    def terms(self, round_id: int) -> Terms:
+        """The terms in force for a round."""
+        wanted = bytes(self._read_of("Consortium", self.consortium, "termsHash", round_id))
+        for event in reversed(self._events("Consortium", self.consortium, [topic_of(TermsSet)])):
+            if isinstance(event, TermsSet) and event.terms.hash() == wanted:
+                return event.terms
+        raise UnavailableError(f"the chain has no TermsSet event for 0x{wanted.hex()}", _NO_LOGS)
+
+    def active_participants(self) -> list[Address]:
+        """Everybody who may take part, ascending.  Raises UnavailableError when events and count disagree."""
+        kinds = (ParticipantJoined, ParticipantLeft, ParticipantSuspended, ParticipantReinstated)
+        active: set[Address] = set()
+        for event in self._events("Participants", self.participants, [[topic_of(kind) for kind in kinds]]):
+            if isinstance(event, ParticipantJoined | ParticipantReinstated):
+                active.add(event.participant)
+            elif isinstance(event, ParticipantLeft | ParticipantSuspended):
+                active.discard(event.participant)
+        count = self._read_of("Participants", self.participants, "activeCount")
+        if count != len(active):
+            raise UnavailableError(
+                f"{len(active)} active participants by events, {count} by the register", "it is tried again at once"
+            )
+        return sorted(active)
+
+    def bond(self, coordinator: Address) -> int:
+        """Wei of a coordinator's bond."""
+        return int(self._read("bondOf", coordinator))
+
+    def minimum_bond(self) -> int:
+        """Wei that a bond has at least."""
+        return int(self._read("minimumBond"))
+
+    def treasury(self) -> int:
+        """Wei that rounds are paid from."""
+        return int(self._read("treasury"))
+
+    def is_coordinator(self, account: Address) -> bool:
+        """Whether the consortium admitted this coordinator."""
+        return bool(self._read_of("Consortium", self.consortium, "isCoordinator", account))
+
+    def enclave(self, enclave: bytes) -> EnclaveRecord:
+        """What the registry says of an enclave."""
+        found = self.chain.call("Enclaves", self.enclaves, "record", enclave)
+        is_active = bool(self._read_of("Enclaves", self.enclaves, "isActive", enclave))
+        return EnclaveRecord(state=EnclaveState(found[6]), expiry=int(found[5]), is_active=is_active)
+
+    # -- the calls that a coordinator sends -----------------------------------------------------------------------
+
+    def register_call(self, quote: bytes, claims: Claims, nonce_block: int) -> Call:
+        """Enclaves.register."""
+        data = self.chain.contracts["Enclaves"].call_data("register", quote, claims, nonce_block)
+        return Call(what="register", to=self.enclaves, data=data)
+
+    def open_call(self, spec: Spec, registered: Sequence[Address], cut: bytes) -> Call:
+        """RoundLedger.openRound."""
+        return self._call("openRound", spec, list(registered), cut)
+
+    def propose_call(self, spec: Spec, result: RoundResult, outcomes: bytes, signature: bytes) -> Call:
+        """RoundLedger.propose."""
+        return self._call("propose", spec, result, outcomes, signature)
+
+    def settle_call(self, spec: Spec, result: RoundResult, outcomes: bytes, cohort: Sequence[Address]) -> Call:
+        """RoundLedger.settle."""
+        return self._call("settle", spec, result, outcomes, list(cohort))
+
+    def void_call(self, spec: Spec, result: RoundResult | None, outcomes: bytes) -> Call:
+        """RoundLedger.voidRound; without a result where none was proposed."""
+        return self._call("voidRound", spec, result or blank_result(spec), outcomes)
+
+    def bond_call(self, value: int) -> Call:
+        """RoundLedger.addBond."""
+        data = self.chain.contracts["RoundLedger"].call_data("addBond")
+        return Call(what="addBond", to=self.address, data=data, value=value)
+
+    def fund_call(self, value: int) -> Call:
+        """RoundLedger.fund."""
+        data = self.chain.contracts["RoundLedger"].call_data("fund")
+        return Call(what="fund", to=self.address, data=data, value=value)
+
+    def _call(self, function: str, *arguments: object) -> Call:
+        data = self.chain.contracts["RoundLedger"].call_data(function, *arguments)
+        return Call(what=function, to=self.address, data=data)
+
+    def _read(self, function: str, *arguments: object) -> Any:
+        return self._read_of("RoundLedger", self.address, function, *arguments)
+
+    def _read_of(self, contract: str, address: Address, function: str, *arguments: object) -> Any:
+        return self.chain.call(contract, address, function, *arguments)[0]
+
+    def _events(self, contract: str, address: Address, topics: Sequence[bytes | list[bytes] | None]) -> list[Event]:
+        logs = self.chain.logs(address, topics, self.from_block)
+        return [parse_event(contract, log.topics, log.data) for log in logs]
+
+    def _one_event(self, kind: type[Event], round_id: int) -> Event | None:
+        found = self._events("RoundLedger", self.address, [topic_of(kind), round_id.to_bytes(32)])
+        return found[0] if found else None
+
+
+_NO_LOGS = "use a node that keeps its logs, and check [chain] from_block"
+
+
+def blank_result(spec: Spec) -> RoundResult:
+    """Stands where a call needs a result and the ledger ignores it."""
+    return RoundResult(
+        federation=spec.federation,
+        round_id=spec.round_id,
+        spec=ZERO,
+        previous=ZERO,
+        set_root=ZERO,
+        counted=0,
+        selected=0,
+        column_root=ZERO,
+        gram_root=ZERO,
+        outcomes=ZERO,
+        new_model=ZERO,
+        state=ZERO,
+        enclave=ZERO,
+    )

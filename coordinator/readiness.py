@@ -1,0 +1,108 @@
+"""What has to be there before a round can open: an enclave that members admitted, an admitted coordinator, and money.
+
+Responsible for: launching, registering and replacing the enclave; saying who has to act when something is missing.
+Must not know:   rounds, or what the enclave does in one.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from coordinator.chain import RevertedError
+from coordinator.door import EnclaveFaultError, Started
+from coordinator.enclave_host import EnclaveHost, Nonce
+from coordinator.ledger import EnclaveState, Ledger
+from coordinator.log import log_event
+from coordinator.outbox import Outbox
+from protocol.errors import UnavailableError
+from protocol.keys import to_hex
+
+NONCE_BLOCKS = 200
+"""Older keys are not registered any more: the registry looks back 256 blocks (BLOCKHASH), and a few may come."""
+BOND_PER_BUDGET = 4
+"""The ledger wants this many budgets as a bond (RoundLedger.openRound)."""
+
+ENDS_LATE = "the round is voided when it is late"
+
+
+class NotYetError(UnavailableError):
+    """Somebody else has to act first: members, participants, or the owner of the money."""
+
+
+class Readiness:
+    """The conditions of a round, looked up anew each time."""
+
+    def __init__(self, ledger: Ledger, outbox: Outbox, host: EnclaveHost) -> None:
+        self._ledger = ledger
+        self._outbox = outbox
+        self._host = host
+
+    def launch(self, *, is_round_open: bool) -> Started:
+        """A running enclave.
+
+        Raises: UnavailableError when there is no platform; NotYetError when the enclave of an open round is lost.
+        """
+        if not self._host.has_keys():
+            return self._host.launch(self._new_nonce())
+        try:
+            return self._host.launch(None)
+        except EnclaveFaultError as error:
+            if is_round_open:  # only that enclave can close it
+                raise NotYetError(f"the round's enclave does not come back ({error})", ENDS_LATE) from error
+            # Another measurement or platform: nobody can unseal these keys any more, and no round needs them.
+            log_event("enclave_lost", level=logging.WARNING, reason=str(error))
+            return self._host.launch(self._new_nonce())
+
+    def admitted(self, until: int) -> Started:
+        """An enclave that may sign until then, chain time: launched, registered, admitted.
+
+        Raises: NotYetError with who has to act, UnavailableError.
+        """
+        started, account = self.launch(is_round_open=False), self._outbox.sender
+        if not self._ledger.is_coordinator(account):
+            raise NotYetError(f"{to_hex(account)} is not an admitted coordinator", "members admit it by vote")
+        record = self._ledger.enclave(started.enclave)
+        if record.state is EnclaveState.NONE:
+            nonce = self._host.nonce()
+            if nonce is None or nonce.block + NONCE_BLOCKS < self._ledger.chain.block("latest").number:
+                started = self._host.launch(self._new_nonce())
+                nonce = self._host.nonce()
+            if nonce is None:
+                raise UnavailableError("the launch of the enclave has no nonce", "use an empty data folder")
+            self._register(started, nonce)
+            log_event("enclave_registered", enclave=started.enclave)
+            record = self._ledger.enclave(started.enclave)
+        is_expiring = record.expiry <= until
+        if record.state is EnclaveState.REVOKED or is_expiring:
+            log_event("enclave_replaced", level=logging.WARNING, enclave=started.enclave, expiring=is_expiring)
+            self._host.launch(self._new_nonce())
+            raise NotYetError("the enclave was revoked or expires too soon", "a fresh one is being registered")
+        name = f"enclave 0x{started.enclave.hex()}"
+        if record.state is EnclaveState.REGISTERED:
+            raise NotYetError(f"{name} is not admitted", "two thirds of the members admit it by vote")
+        if not record.is_active:
+            raise NotYetError(f"{name} is not active", "members allow its measurement and trust its root by vote")
+        return started
+
+    def _register(self, started: Started, nonce: Nonce) -> None:
+        call = self._ledger.register_call(started.quote, started.claims, nonce.block)
+        try:
+            self._outbox.send(f"register/{started.enclave.hex()}", call)
+        except RevertedError as error:
+            raise NotYetError(str(error), "members allow its measurement by vote") from error
+
+    def _new_nonce(self) -> Nonce:
+        block = self._ledger.chain.block("latest")
+        if block.hash is None:
+            raise UnavailableError("the newest block has no hash", "use a node that gives one")
+        return Nonce(value=block.hash, block=block.number)
+
+    def check_money(self, budget: int) -> None:
+        """Raises NotYetError when the bond or the treasury is too small for a round of this budget, in wei."""
+        ledger, account = self._ledger, self._outbox.sender
+        bond, needed = ledger.bond(account), max(ledger.minimum_bond(), BOND_PER_BUDGET * budget)
+        if bond < needed:
+            raise NotYetError(f"the bond is {bond} wei, {needed} are needed", "`veriflock coordinator bond` adds to it")
+        treasury = ledger.treasury()
+        if treasury < budget:
+            raise NotYetError(f"the treasury has {treasury} wei, a round pays up to {budget}", "members fund it")

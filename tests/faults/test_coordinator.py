@@ -1,0 +1,337 @@
+"""The coordinator with a real chain, platform and enclave: what is refused, what survives, what ends late."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from coordinator import anvil
+from coordinator.chain import Call
+from coordinator.config import parse_config
+from coordinator.ledger import LedgerState
+from coordinator.outbox import MemoryRecords, Outbox
+from coordinator.server import open_coordinator
+from protocol.errors import CommitmentMismatchError, UnavailableError
+from protocol.events import RoundVoided, VoidReason, parse_event, topic_of
+from protocol.evidence import parse_evidence
+from protocol.hashing import sha256
+from protocol.keys import address
+from protocol.outcomes import Outcome, Reason, Status, parse_outcomes
+from protocol.seeds import cohort_seed, sample_cohort
+from protocol.trees import parse_set_leaf
+from tests.support import coordinators
+from tests.support.anvil import TestChain
+from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
+from tests.support.federation import charter
+
+
+@pytest.fixture(scope="module")
+def test_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
+    with coordinators.platform(tmp_path_factory.mktemp("p"), charter().encode()) as running:
+        yield running
+
+
+@pytest.fixture
+def world(test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    return build(test_chain, test_platform, tmp_path / "c", request.node.name)
+
+
+def finish(world: World, round_id: int, deadlines: tuple[int, ...]) -> None:
+    """Moves the clock over a round's deadlines until it is settled."""
+    world.chain.move_clock_past(deadlines[2])
+    world.wait_state(round_id, LedgerState.PROPOSED)
+    world.chain.move_clock_past(deadlines[4])
+    world.wait_state(round_id, LedgerState.SETTLED)
+
+
+def outcomes(world: World, round_id: int) -> list[Outcome]:
+    """The outcomes on the ledger."""
+    return parse_outcomes(world.ledger.proposed(round_id).outcomes)
+
+
+def void_reason(world: World, round_id: int) -> VoidReason:
+    """Why the ledger voided a round."""
+    topics = [topic_of(RoundVoided), round_id.to_bytes(32)]
+    (log,) = world.chain.chain.logs(world.ledger.address, topics, 0)
+    event = parse_event("RoundLedger", log.topics, log.data)
+    assert isinstance(event, RoundVoided)
+    return event.reason
+
+
+def test_bad_uploads_are_refused_by_name_and_cost_nobody_the_round(world: World) -> None:
+    with world.coordinator(last_round=1):
+        world.admit()
+        spec = world.collecting(1)
+        some = rows(1, 5)
+        senders = [address(key) for key in world.participants]
+        first = world.send(spec, 0, some[0])
+        assert world.send(spec, 0, some[0]) == first
+        _, good = world.update(spec, 1, some[1])
+        limit = len(good) + 1000
+
+        def refusal(round_id: int, sender: bytes, sealed: bytes) -> tuple[int, str, int]:
+            status, reply = world.post(round_id, sender, sealed)
+            assert reply["message"]
+            return status, reply["error"], reply["reason"]
+
+        second = world.update(spec, 0, some[4])[1]
+        wrong_round = world.update(spec, 1, some[1], round_id=2)[1]
+        wrong_spec = world.update(spec, 1, some[1], spec=bytes(32))[1]
+        wrong_enclave = world.update(spec, 1, some[1], enclave=bytes(32))[1]
+        wrong_root = world.update(spec, 1, some[1], update_root=bytes(32))[1]
+        short = world.update(spec, 1, some[1][:-1])[1]
+        assert [
+            refusal(1, senders[0], second),
+            refusal(2, senders[1], good),
+            refusal(1, sha256(b"stranger")[:20], good),
+            refusal(1, senders[2], good),
+            refusal(1, senders[1], good[:-1]),
+            refusal(1, senders[1], b""),
+            refusal(1, senders[1], bytes(limit)),
+            refusal(1, senders[1], wrong_round),
+            refusal(1, senders[1], wrong_spec),
+            refusal(1, senders[1], wrong_enclave),
+            refusal(1, senders[1], wrong_root),
+            refusal(1, senders[1], short),
+        ] == [
+            (409, "AlreadyReceived", Reason.NONE),
+            (409, "SpecMismatch", Reason.NONE),
+            (409, "NotInCohort", Reason.NONE),
+            (400, "Malformed", Reason.UNOPENED),
+            (400, "Malformed", Reason.UNOPENED),
+            (400, "Malformed", Reason.UNOPENED),
+            (413, "TooLarge", Reason.NONE),
+            (409, "SpecMismatch", Reason.SPEC),
+            (409, "SpecMismatch", Reason.SPEC),
+            (409, "EnclaveMismatch", Reason.ENCLAVE),
+            (403, "Signature", Reason.ROOT),
+            (400, "Length", Reason.LENGTH),
+        ]
+        for slot in (1, 2):  # a refusal does not use up the slot
+            world.send(spec, slot, some[slot])
+        world.chain.move_clock_past(spec.deadlines[0])
+        status, reply = world.post(1, senders[3], world.update(spec, 3, some[3])[1])
+        assert (status, reply["error"]) == (409, "TooLate")
+        assert f"expected at most {spec.deadlines[0]}" in reply["message"]
+        finish(world, 1, spec.deadlines)
+    assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 3 + [Status.ABSENT]
+
+
+def test_evidence_and_blobs_of_a_signed_round_are_public(world: World) -> None:
+    with world.coordinator(last_round=2):
+        world.admit()
+        spec = world.collecting(1)
+        assert world.ask("GET", "/v1/rounds/1/evidence")[0] == 404
+        for slot, row in enumerate(rows(2, 4)):
+            world.send(spec, slot, row)
+        finish(world, 1, spec.deadlines)
+        evidence = parse_evidence(world.ask("GET", "/v1/rounds/1/evidence")[1])
+        blobs = [evidence.base, evidence.model, evidence.aggregate, *evidence.rows]
+        for digest in blobs:
+            assert digest is not None
+            status, data = world.ask("GET", f"/v1/blobs/{digest.hex()}")
+            assert (status, sha256(data)) == (200, digest)
+        assert evidence.result == world.ledger.previous()
+        assert all(parse_set_leaf(leaf).is_counted for leaf in evidence.set_leaves)
+        assert world.ask("GET", f"/v1/blobs/{sha256(b'nothing').hex()}")[0] == 404
+        assert world.ask("GET", "/v1/blobs/..%2f..%2fkeys")[0] in (400, 404)
+        assert world.collecting(2).previous == evidence.result
+    assert sorted(path.name for path in (world.folder / "data" / "uploads").iterdir()) == []
+
+
+def test_killed_while_collecting_it_goes_on_with_the_round(world: World) -> None:
+    some = rows(3, 4)
+    with world.coordinator_process(rounds=1) as process:
+        world.admit()
+        spec = world.collecting(1)
+        enclave = world.get("/v1/enclave")
+        sealed = world.update(spec, 0, some[0])[1]
+        for _ in range(2):  # the very same bytes: the second time must not drop what the receipt rests on
+            assert world.post(1, address(world.participants[0]), sealed)[0] == 200
+        before = [world.send(spec, slot, some[slot]) for slot in (0, 1)]
+        kill(process)
+    with world.coordinator_process(rounds=1) as process:
+        assert world.collecting(1) == spec
+        wait(lambda: world.get("/v1/rounds/current")["received"] == [0, 1])
+        assert world.get("/v1/enclave") == enclave
+        assert [world.send(spec, slot, some[slot]) for slot in (0, 1)] == before
+        world.send(spec, 2, some[2])
+        world.chain.move_clock_past(spec.deadlines[2])
+        world.wait_state(1, LedgerState.PROPOSED)
+        kill(process)
+    with world.coordinator_process(rounds=1) as process:
+        world.chain.move_clock_past(spec.deadlines[4])
+        assert process.wait(30) == 0
+    assert world.ledger.state_of(1) is LedgerState.SETTLED
+    assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 3 + [Status.ABSENT]
+
+
+@pytest.mark.timeout(400)
+def test_killed_at_every_fourth_durable_write_it_still_settles_the_round(world: World) -> None:
+    some = rows(8, 3)
+    port = anvil.free_port()
+    path = world.folder / "coordinator.toml"
+    path.write_text(path.read_text().replace("port = 0", f"port = {port}"))
+    world.url = f"https://127.0.0.1:{port}"
+    with coordinators.child(str(Path(__file__).with_name("dying_coordinator.py")), str(path), "4") as process:
+        world.admit()
+        spec = world.collecting(1)
+        receipts = [world.send(spec, slot, some[slot]) for slot in range(3)]
+        finish(world, 1, spec.deadlines)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+    deaths = output.count("died")
+    assert deaths >= 5, output
+    evidence = parse_evidence((world.folder / "data" / "artifacts" / "rounds" / "1.cbor").read_bytes())
+    leaves = [parse_set_leaf(leaf) for leaf in evidence.set_leaves]
+    assert [leaf.is_counted for leaf in leaves] == [True] * 3 + [False]
+    assert [receipt.slot for receipt in receipts] == [0, 1, 2]
+    transactions = ("bond", "fund", "register", "open", "propose", "settle")
+    assert world.chain.chain.nonce(world.ledger.opened(1).coordinator) == len(transactions)
+
+
+def test_an_enclave_that_dies_is_started_again_with_what_it_had(world: World, test_platform: TestPlatform) -> None:
+    some = rows(4, 3)
+    with world.coordinator(last_round=1):
+        world.admit()
+        spec = world.collecting(1)
+        first = world.send(spec, 0, some[0])
+        for pid in test_platform.enclaves():
+            os.kill(pid, signal.SIGKILL)
+        for slot in (1, 2):
+            world.send(spec, slot, some[slot])
+        assert world.send(spec, 0, some[0]) == first
+        finish(world, 1, spec.deadlines)
+    assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 3 + [Status.ABSENT]
+
+
+def test_a_commitment_is_counted_when_it_comes_late_and_undelivered_when_it_does_not(world: World) -> None:
+    some = rows(5, 5)
+    with world.coordinator(last_round=1):
+        world.admit()
+        spec = world.collecting(1)
+        for slot in (0, 1):
+            world.send(spec, slot, some[slot])
+        late, late_sealed = world.update(spec, 2, some[2])
+        never, _ = world.update(spec, 3, some[3])
+        world.commit(spec, 2, late)
+        world.commit(spec, 3, never)
+        world.chain.move_clock_past(spec.deadlines[0])
+        status, reply = world.post(1, address(world.participants[2]), late_sealed)
+        assert (status, reply["receipt"]["update"]) == (200, late.hash_struct())
+        finish(world, 1, spec.deadlines)
+    found = [(outcome.status, outcome.reason) for outcome in outcomes(world, 1)]
+    assert found == [(Status.COUNTED, Reason.NONE)] * 3 + [(Status.REFUSED, Reason.UNDELIVERED)]
+
+
+def test_too_few_counted_voids_the_round_without_a_fee_and_the_next_one_opens(world: World) -> None:
+    with world.coordinator(last_round=2) as running:
+        world.admit()
+        spec = world.collecting(1)
+        world.send(spec, 0, rows(6, 1)[0])
+        bond = world.ledger.bond(running.service.ledger.opened(1).coordinator)
+        world.chain.move_clock_past(spec.deadlines[2])
+        world.wait_state(1, LedgerState.VOID)
+        assert world.collecting(2).base_model == spec.base_model
+    assert void_reason(world, 1) is VoidReason.TOO_FEW_COUNTED
+    assert world.ledger.bond(world.ledger.opened(1).coordinator) == bond
+
+
+def test_a_coordinator_that_comes_back_too_late_voids_its_own_round_and_goes_on(world: World) -> None:
+    with world.coordinator(last_round=1):
+        world.admit()
+        spec = world.collecting(1)
+        world.send(spec, 0, rows(7, 1)[0])
+    world.chain.move_clock_past(spec.deadlines[3])
+    (world.folder / "data" / "sealed" / "keys").unlink()  # and its enclave is lost for good
+    with world.coordinator(last_round=2):
+        world.wait_state(1, LedgerState.VOID)
+        assert world.ledger.bond(world.ledger.opened(1).coordinator) < 10**17  # the late fee
+    assert void_reason(world, 1) is VoidReason.LATE
+
+
+def test_a_cohort_smaller_than_the_membership_is_sampled_as_the_chain_says(
+    test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path
+) -> None:
+    world = build(test_chain, test_platform, tmp_path / "c", "sampled", participants=6, cohort_size=3)
+    leaver = world.participants[2]
+    data = test_chain.chain.contracts["Participants"].call_data("leave")
+    leave = Call(what="leave", to=world.ledger.participants, data=data)
+    Outbox(MemoryRecords(), test_chain.chain, leaver, timeout_s=30).send("leave/1", leave)
+    registered = [address(key) for key in world.participants if key != leaver]
+    with world.coordinator(last_round=2):
+        world.admit()
+        for round_id in (1, 2):
+            spec = world.collecting(round_id)
+            cohort = world.get("/v1/rounds/current")["cohort"]
+            seed = cohort_seed(federation=spec.federation, round_id=round_id, previous=spec.previous)
+            assert cohort == sample_cohort(seed, registered, 3)
+            outsider = next(who for who in registered if who not in cohort)
+            assert world.post(round_id, outsider, b"")[1]["error"] == "NotInCohort"
+            some = rows(round_id, 3)
+            for row, who in zip(some, cohort, strict=True):
+                world.send(spec, registered_slot(world, who), row)
+            finish(world, round_id, spec.deadlines)
+
+
+def registered_slot(world: World, who: bytes) -> int:
+    """Index of somebody among the keys of the world."""
+    return [address(key) for key in world.participants].index(who)
+
+
+def test_a_port_in_use_is_one_line(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = (world.folder / "coordinator.toml").read_text().replace("port = 0", f"port = {port}")
+        message = f"127.0.0.1:{port} is in use; stop what listens there"
+        with pytest.raises(UnavailableError, match=message), open_coordinator(parse_config(text, world.folder)):
+            pass
+
+
+def test_a_platform_that_is_not_there_is_one_line(world: World) -> None:
+    text = (world.folder / "coordinator.toml").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("platform"))
+    world.config = parse_config(text.replace(line, 'platform = "nowhere.sock"'), world.folder)
+    with (
+        pytest.raises(UnavailableError, match=r"no platform listens on .*nowhere.sock"),
+        world.coordinator() as running,
+    ):
+        running.stop.wait(30)
+
+
+def test_a_folder_of_another_chain_is_one_line(world: World) -> None:
+    from coordinator.store import Store
+
+    with Store(world.folder / "data") as store:
+        identity = {**world.ledger.identity.to_map(), "genesis": bytes(32)}
+        store.write_record("chain.cbor", identity)
+    with pytest.raises(UnavailableError, match="was restarted or is another one"), world.coordinator():
+        pass
+
+
+def test_another_charter_or_genesis_model_is_named(world: World) -> None:
+    (world.folder / "genesis.model").write_bytes(bytes([1]) + world.federation.founding.genesis_model[1:])
+    with pytest.raises(CommitmentMismatchError, match="root of the model"), open_coordinator(world.config):
+        pass
+    (world.folder / "federation.json").write_bytes(charter(41).encode())
+    with pytest.raises(CommitmentMismatchError, match="SHA-256 of the charter"), open_coordinator(world.config):
+        pass
+
+
+def test_the_log_is_one_json_object_a_line_and_holds_no_key(world: World) -> None:
+    with world.coordinator_process(rounds=1) as process:
+        world.admit()
+        world.collecting(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    text = (world.folder / "coordinator.log").read_text()
+    events = [json.loads(line)["event"] for line in text.splitlines()]
+    assert events[0] == "listening"
+    assert {"enclave_started", "enclave_registered", "round_opened", "stopped"} <= set(events)
+    assert (world.folder / "coordinator.key").read_text().strip()[2:] not in text

@@ -1,0 +1,205 @@
+"""The round's state machine: every order of events, every second of the clock."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.rounds import (
+    IDLE,
+    Deadlines,
+    Event,
+    Phase,
+    PhaseError,
+    ResultProposed,
+    ResultSigned,
+    RoundOpened,
+    RoundSettled,
+    RoundState,
+    RoundVoided,
+    Step,
+    UpdateReceived,
+    apply_event,
+    check_sender,
+    check_upload,
+    is_held,
+    next_step,
+)
+from protocol.errors import NotInCohortError, RoundError, SpecMismatchError, TooLateError
+
+COHORT = tuple(bytes([index]) * 20 for index in range(1, 6))
+STRANGER = b"\xff" * 20
+DEADLINES = Deadlines(submit=100, receipts=110, commit=120, propose=180, challenge_end=240)
+OPENED = RoundOpened(round_id=7, cohort=COHORT, deadlines=DEADLINES)
+COLLECTING = apply_event(IDLE, OPENED)
+UPDATE = b"u" * 32
+
+
+def after(*events: Event) -> RoundState:
+    """The state after the opening and these events."""
+    state = COLLECTING
+    for event in events:
+        state = apply_event(state, event)
+    return state
+
+
+SIGNED, PROPOSED = ResultSigned(round_id=7), ResultProposed(round_id=7)
+SETTLED, VOIDED = RoundSettled(round_id=7), RoundVoided(round_id=7)
+
+
+def test_a_round_goes_from_opened_to_settled() -> None:
+    phases = [after(*events).phase for events in ((), (SIGNED,), (SIGNED, PROPOSED), (SIGNED, PROPOSED, SETTLED))]
+    assert phases == [Phase.COLLECTING, Phase.SIGNED, Phase.PROPOSED, Phase.SETTLED]
+
+
+def test_a_round_can_be_void_from_every_phase_that_is_not_final() -> None:
+    for events in ((), (SIGNED,), (SIGNED, PROPOSED)):
+        assert after(*events, VOIDED).phase is Phase.VOID
+    for events in ((SIGNED, PROPOSED, SETTLED), (VOIDED,)):
+        with pytest.raises(PhaseError):
+            after(*events, VOIDED)
+
+
+def test_an_event_of_another_round_changes_nothing() -> None:
+    with pytest.raises(PhaseError, match="expected 7, got 8"):
+        apply_event(COLLECTING, ResultSigned(round_id=8))
+
+
+def test_a_new_round_needs_a_higher_number_and_a_final_round() -> None:
+    with pytest.raises(PhaseError, match="expected idle or settled or void, got collecting"):
+        apply_event(COLLECTING, OPENED)
+    with pytest.raises(PhaseError, match="expected above 7, got 7"):
+        apply_event(after(VOIDED), OPENED)
+    later = RoundOpened(round_id=8, cohort=COHORT, deadlines=DEADLINES)
+    assert apply_event(after(VOIDED), later).round_id == 8
+
+
+def test_a_cohort_out_of_order_is_refused() -> None:
+    with pytest.raises(PhaseError, match="cohort"):
+        apply_event(IDLE, RoundOpened(round_id=1, cohort=COHORT[::-1], deadlines=DEADLINES))
+
+
+def test_deadlines_out_of_order_are_refused() -> None:
+    with pytest.raises(RoundError, match="deadlines"):
+        Deadlines(submit=100, receipts=100, commit=120, propose=180, challenge_end=240)
+
+
+def test_the_same_update_of_a_slot_again_changes_nothing_and_another_is_refused() -> None:
+    received = UpdateReceived(slot=2, update=UPDATE)
+    state = after(received)
+    assert apply_event(state, received) == state
+    assert state.received_slots() == [2]
+    with pytest.raises(PhaseError, match="update of slot 2"):
+        apply_event(state, UpdateReceived(slot=2, update=b"v" * 32))
+
+
+@pytest.mark.parametrize(
+    ("events", "now", "expected"),
+    [
+        ((), 0, (Step.WAIT, 121)),
+        ((), 120, (Step.WAIT, 121)),
+        ((), 121, (Step.CLOSE, 121)),
+        ((), 180, (Step.CLOSE, 180)),
+        ((), 181, (Step.VOID, 181)),
+        ((SIGNED,), 121, (Step.PROPOSE, 121)),
+        ((SIGNED,), 181, (Step.VOID, 181)),
+        ((SIGNED, PROPOSED), 240, (Step.WAIT, 241)),
+        ((SIGNED, PROPOSED), 241, (Step.SETTLE, 241)),
+        ((SIGNED, PROPOSED, SETTLED), 500, (Step.OPEN, 500)),
+        ((VOIDED,), 0, (Step.OPEN, 0)),
+    ],
+)
+def test_the_next_step_follows_from_phase_and_clock(
+    events: tuple[Event, ...], now: int, expected: tuple[Step, int]
+) -> None:
+    assert next_step(after(*events), now) == expected
+
+
+def test_before_the_first_round_the_next_step_is_to_open() -> None:
+    assert next_step(IDLE, 5) == (Step.OPEN, 5)
+
+
+def test_an_upload_in_time_has_its_slot() -> None:
+    assert [check_upload(COLLECTING, 7, participant, 100) for participant in COHORT] == [0, 1, 2, 3, 4]
+
+
+def test_an_upload_after_the_deadline_names_the_deadline() -> None:
+    with pytest.raises(TooLateError, match="expected at most 100, got 101"):
+        check_upload(COLLECTING, 7, COHORT[0], 101)
+
+
+def test_an_upload_for_another_round_names_the_round() -> None:
+    with pytest.raises(SpecMismatchError, match=r"expected 7 \(collecting\), got 6"):
+        check_upload(COLLECTING, 6, COHORT[0], 50)
+    with pytest.raises(SpecMismatchError, match="expected none is open yet, got 1"):
+        check_upload(IDLE, 1, COHORT[0], 50)
+
+
+def test_an_upload_once_the_result_is_signed_is_too_late() -> None:
+    with pytest.raises(TooLateError, match="got signed"):
+        check_upload(after(SIGNED), 7, COHORT[0], 50)
+
+
+def test_a_stranger_is_not_in_the_cohort() -> None:
+    with pytest.raises(NotInCohortError, match="got 0xFFfF"):
+        check_sender(COLLECTING, 7, b"\xff" * 20)
+
+
+def test_a_late_update_is_held_only_until_commitments_are_complete() -> None:
+    assert [is_held(COLLECTING, now) for now in (100, 101, 120, 121)] == [False, True, True, False]
+
+
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(
+        lambda round_id: RoundOpened(round_id=round_id, cohort=COHORT, deadlines=DEADLINES),
+        st.integers(min_value=1, max_value=9),
+    ),
+    st.builds(UpdateReceived, slot=st.integers(-1, 6), update=st.sampled_from([b"u" * 32, b"v" * 32])),
+    *[
+        st.builds(kind, round_id=st.integers(min_value=1, max_value=9))
+        for kind in (ResultSigned, ResultProposed, RoundSettled, RoundVoided)
+    ],
+)
+ORDER = [Phase.COLLECTING, Phase.SIGNED, Phase.PROPOSED, Phase.SETTLED, Phase.VOID]
+
+
+@given(st.lists(EVENTS, max_size=30))
+def test_no_order_of_events_moves_a_round_backwards(events: list[Event]) -> None:
+    states = [IDLE]
+    for event in events:
+        try:
+            states.append(apply_event(states[-1], event))
+        except PhaseError:
+            continue
+    for before, later in itertools.pairwise(states):
+        if before.round_id == later.round_id:
+            assert ORDER.index(before.phase) <= ORDER.index(later.phase)
+            assert all(a in (None, b) for a, b in zip(before.received, later.received, strict=True))
+        else:
+            assert later.round_id > before.round_id
+            assert before.phase in (Phase.IDLE, Phase.SETTLED, Phase.VOID)
+
+
+@given(st.lists(EVENTS, max_size=12), st.integers(min_value=0, max_value=400))
+def test_waiting_until_the_said_second_and_no_less_changes_the_answer(events: list[Event], now: int) -> None:
+    state = COLLECTING
+    for event in events:
+        try:
+            state = apply_event(state, event)
+        except PhaseError:
+            continue
+    step, until = next_step(state, now)
+    if step is Step.WAIT:
+        assert until > now
+        assert next_step(state, until - 1)[0] is Step.WAIT
+        assert next_step(state, until)[0] is not Step.WAIT
+    else:
+        assert until == now
+
+
+@given(st.permutations([UpdateReceived(slot=slot, update=bytes([slot]) * 32) for slot in range(5)]))
+def test_the_order_of_arrival_does_not_matter(events: list[Event]) -> None:
+    assert after(*events) == after(*sorted(events, key=lambda event: event.slot))  # type: ignore[union-attr]
