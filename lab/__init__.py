@@ -1,0 +1,5 @@
+"""Experiments on the parts themselves, without chain, enclave or network.
+
+Responsible for: measuring what the documentation claims about learning.
+Must not know:   verifier, coordinator's service; it may import participant/, coordinator/enclave/rules/ and protocol/.
+"""
