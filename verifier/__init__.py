@@ -1,0 +1,1 @@
+"""The verifier: checks a federation from public bytes and trusts nobody.  Of ours it imports protocol and contracts."""

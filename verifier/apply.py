@@ -1,0 +1,259 @@
+"""Event by event: how the four contracts' state follows from what they say.
+
+Responsible for: apply_(state, event) -> state; reputations and payouts by the protocol's own arithmetic.
+Must not know:   storage slots, artifacts, or whether the contracts should have allowed what happened (checks/).
+
+Twins: contracts/src/Consortium.sol, Participants.sol, Enclaves.sol, RoundLedger.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from protocol import events as e
+from protocol.errors import VerificationError
+from protocol.keys import Address, to_hex
+from protocol.outcomes import Status, parse_outcomes
+from protocol.payouts import payouts
+from verifier.state import (
+    Account,
+    Consortium,
+    Enclave,
+    EnclaveState,
+    Entry,
+    Federation,
+    Ledger,
+    Membership,
+    Participant,
+    Proposal,
+    Root,
+    Round,
+    Seat,
+)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ADDITIONS = {
+    e.Action.ADMIT_MEMBER: e.Action.REMOVE_MEMBER,
+    e.Action.ALLOW_MEASUREMENT: e.Action.REVOKE_MEASUREMENT,
+    e.Action.TRUST_ROOT: e.Action.DISTRUST_ROOT,
+    e.Action.ADMIT_COORDINATOR: e.Action.REMOVE_COORDINATOR,
+    e.Action.ADMIT_ENCLAVE: e.Action.REVOKE_ENCLAVE,
+    e.Action.REINSTATE_PARTICIPANT: e.Action.SUSPEND_PARTICIPANT,
+    e.Action.SET_TERMS: None,
+}
+"""Actions that add, each with the one that takes away what it adds."""
+
+COOLING_OFF_S = 86_400
+"""Participants.COOLING_OFF: how long a deposit stays after its participant left or was suspended."""
+
+
+def apply_all(entries: Iterable[Entry]) -> Federation:
+    """The state after all events, in order."""
+    state = Federation()
+    for entry in entries:
+        state = apply_(state, entry)
+    return state
+
+
+def apply_(state: Federation, entry: Entry) -> Federation:
+    """The state after one more event.  Raises VerificationError for an event that cannot follow."""
+    if entry.contract == "Consortium":
+        return replace(state, consortium=apply_consortium(state.consortium, entry))
+    if entry.contract == "Participants":
+        return replace(state, participants=apply_participants(state, entry))
+    if entry.contract == "Enclaves":
+        return replace(state, enclaves=apply_enclaves(state.enclaves, entry))
+    return replace(state, ledger=apply_ledger(state, entry))
+
+
+def apply_consortium(state: Consortium, entry: Entry) -> Consortium:
+    """One event of Consortium."""
+    match entry.event:
+        case e.MemberAdmitted(member=member, hpke_key=key):
+            seat = Seat(hpke_key=key, newest=len(state.proposals))
+            return replace(state, members={**state.members, member: seat})
+        case e.MemberRemoved(member=member):
+            return replace(state, members=_without(state.members, member))
+        case e.MeasurementAllowed(measurement=measurement):
+            return replace(state, measurements=state.measurements | {measurement})
+        case e.MeasurementRevoked(measurement=measurement):
+            return replace(state, measurements=state.measurements - {measurement})
+        case e.RootTrusted(root=root, kind=kind):
+            return replace(state, roots={**state.roots, root: Root(kind=kind, is_trusted=True)})
+        case e.RootDistrusted(root=root):
+            known = replace(_known(state.roots, root, "root"), is_trusted=False)
+            return replace(state, roots={**state.roots, root: known})
+        case e.CoordinatorAdmitted(coordinator=coordinator):
+            return replace(state, coordinators=state.coordinators | {coordinator})
+        case e.CoordinatorRemoved(coordinator=coordinator):
+            return replace(state, coordinators=state.coordinators - {coordinator})
+        case e.TermsSet(from_round=start, terms=terms):
+            earlier = tuple(period for period in state.terms if period[0] < start)
+            return replace(state, terms=(*earlier, (start, terms)))
+        case e.Proposed() as event:
+            proposal = Proposal(event=event, time_s=entry.time_s, members=len(state.members))
+            return replace(state, proposals={**state.proposals, event.proposal: proposal})
+        case e.Voted(proposal=number, member=member):
+            proposal = _known(state.proposals, number, "proposal")
+            voted = replace(proposal, voters=(*proposal.voters, member))
+            return replace(state, proposals={**state.proposals, number: voted})
+        case e.Executed(proposal=number):
+            proposal = _known(state.proposals, number, "proposal")
+            removals = dict(state.removals)
+            if proposal.event.action not in ADDITIONS:
+                removals[proposal.event.action, proposal.event.subject] = len(state.proposals)
+            executed = {**state.proposals, number: replace(proposal, is_executed=True)}
+            return replace(state, proposals=executed, removals=removals)
+        case other:
+            raise VerificationError("an event of Consortium", actual=type(other).__name__)
+
+
+def apply_participants(before: Federation, entry: Entry) -> Mapping[Address, Participant]:
+    """One event of Participants; `before` is the state of all contracts from before it."""
+    state, current, event = before.participants, before.ledger.current, entry.event
+    who = _participant_of(event)
+    known = state.get(who, Participant())
+    retired = replace(known, until=current, reclaimable_at_s=entry.time_s + COOLING_OFF_S)
+    match event:
+        case e.ParticipantJoined(payout=payout):
+            after = replace(known, membership=Membership.ACTIVE, payout=payout, has_deposit=True, since=current + 1)
+        case e.ParticipantLeft():
+            after = replace(retired, membership=Membership.LEFT)
+        case e.DepositReclaimed():
+            left = known.membership is Membership.LEFT
+            after = replace(known, has_deposit=False, membership=Membership.NONE if left else known.membership)
+        case e.PayoutSet(payout=payout):
+            after = replace(known, payout=payout)
+        case e.ParticipantSuspended():
+            was_active = known.membership is Membership.ACTIVE
+            after = replace(retired if was_active else known, membership=Membership.SUSPENDED)
+        case _ if not known.has_deposit:  # reinstated, free to join anew
+            after = replace(known, membership=Membership.NONE)
+        case _:  # reinstated
+            since = current + 1 if current > known.until else known.since
+            after = replace(known, membership=Membership.ACTIVE, since=since, reclaimable_at_s=0)
+    return {**state, who: after}
+
+
+def _participant_of(event: e.Event) -> Address:
+    match event:
+        case (
+            e.ParticipantJoined(participant=who)
+            | e.ParticipantLeft(participant=who)
+            | e.DepositReclaimed(participant=who)
+            | e.PayoutSet(participant=who)
+            | e.ParticipantSuspended(participant=who)
+            | e.ParticipantReinstated(participant=who)
+        ):
+            return who
+        case other:
+            raise VerificationError("an event of Participants", actual=type(other).__name__)
+
+
+def apply_enclaves(state: Mapping[bytes, Enclave], entry: Entry) -> Mapping[bytes, Enclave]:
+    """One event of Enclaves."""
+    match entry.event:
+        case e.EnclaveRegistered() as event:
+            return {**state, event.enclave: Enclave(event=event, log=entry.log, time_s=entry.time_s)}
+        case e.EnclaveAdmitted(enclave=enclave, root=root, simulated=simulated):
+            known = _known(state, enclave, "enclave")
+            return {**state, enclave: replace(known, state=EnclaveState.ADMITTED, root=root, is_simulated=simulated)}
+        case e.EnclaveRevoked(enclave=enclave):
+            return {**state, enclave: replace(_known(state, enclave, "enclave"), state=EnclaveState.REVOKED)}
+        case other:
+            raise VerificationError("an event of Enclaves", actual=type(other).__name__)
+
+
+def apply_ledger(before: Federation, entry: Entry) -> Ledger:
+    """One event of RoundLedger; `before` is the state of all contracts from before it."""
+    state = before.ledger
+    match entry.event:
+        case e.RoundOpened(round_id=number):
+            opened = Round(opened=entry, before=before)
+            return replace(state, rounds={**state.rounds, number: opened}, current=number)
+        case e.UpdateCommitted(round_id=number, participant=who):
+            known = _known(state.rounds, number, "round")
+            return _with_round(state, number, replace(known, commitments={**known.commitments, who: entry}))
+        case e.ResultProposed(round_id=number):
+            known = _known(state.rounds, number, "round")
+            return _with_round(state, number, replace(known, proposed=entry, before_proposal=before))
+        case e.RoundSettled(round_id=number, result=result, new_model=model):
+            settled = _settle(state, _known(state.rounds, number, "round"), entry, before)
+            treasury = state.treasury_wei - settled.paid_wei
+            state = _with_round(state, number, settled)
+            accounts = settled.accounts_after
+            return replace(
+                state, previous=result, last_settled=number, model=model, accounts=accounts, treasury_wei=treasury
+            )
+        case e.RoundVoided(round_id=number, fee=fee):
+            known = _known(state.rounds, number, "round")
+            coordinator = known.opening.coordinator
+            bonds = {**state.bonds, coordinator: state.bonds.get(coordinator, 0) - fee}
+            state = _with_round(state, number, replace(known, closed=entry, before_close=before))
+            return replace(state, bonds=bonds, treasury_wei=state.treasury_wei + fee)
+        case e.Anchored():
+            return replace(state, anchors=(*state.anchors, entry))
+        case e.BondAdded(coordinator=who, amount=amount):
+            return replace(state, bonds={**state.bonds, who: state.bonds.get(who, 0) + amount})
+        case e.BondWithdrawn(coordinator=who, amount=amount):
+            return replace(state, bonds={**state.bonds, who: state.bonds.get(who, 0) - amount})
+        case e.TreasuryFunded(amount=amount):
+            return replace(state, treasury_wei=state.treasury_wei + amount)
+        case e.Withdrawn(participant=who, amount=amount):
+            account = state.accounts.get(who, Account())
+            left = replace(account, credit_wei=account.credit_wei - amount)
+            return replace(state, accounts={**state.accounts, who: left})
+        case e.Enrolled(participant=who):
+            return replace(state, accounts={who: Account(), **state.accounts})
+        case other:
+            raise VerificationError("an event of RoundLedger", actual=type(other).__name__)
+
+
+def _settle(state: Ledger, known: Round, entry: Entry, before: Federation) -> Round:
+    """Reputations and credits after a settled round, by the protocol's own arithmetic."""
+    proposal = known.proposal
+    if proposal is None:
+        raise VerificationError("a round that settled without a result", actual=known.opening.round_id)
+    cohort, outcomes = known.opening.cohort, parse_outcomes(proposal.outcomes)
+    counted = {slot: outcome for slot, outcome in enumerate(outcomes) if outcome.status is Status.COUNTED}
+    if len(outcomes) != len(cohort):
+        raise VerificationError("outcomes of the settled round", expected=len(cohort), actual=len(outcomes))
+    held = {slot: state.accounts.get(cohort[slot], Account()) for slot in counted}
+    paid = payouts(
+        budget_wei=known.opening.value.budget,
+        cohort_size=len(cohort),
+        reputations_ppb={s: held[s].standing.reputation_ppb for s, outcome in counted.items() if not outcome.flagged},
+    )
+    accounts = dict(state.accounts)
+    for slot, outcome in counted.items():
+        accounts[cohort[slot]] = Account(
+            standing=held[slot].standing.after(flagged=outcome.flagged),
+            credit_wei=held[slot].credit_wei + paid.get(slot, 0),
+        )
+    return replace(
+        known,
+        closed=entry,
+        before_close=before,
+        accounts_before=state.accounts,
+        accounts_after=accounts,
+        paid_wei=sum(paid.values()),
+    )
+
+
+def _with_round(state: Ledger, number: int, value: Round) -> Ledger:
+    return replace(state, rounds={**state.rounds, number: value})
+
+
+def _without(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
+    return {known: value for known, value in mapping.items() if known != key}
+
+
+def _known(mapping: Mapping[K, V], key: K, what: str) -> V:
+    if key not in mapping:
+        name = to_hex(key) if isinstance(key, bytes) and len(key) == 20 else key
+        raise VerificationError(f"an event about a {what} that no earlier event names", actual=name)
+    return mapping[key]

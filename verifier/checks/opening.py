@@ -1,0 +1,170 @@
+"""Checks 7 to 12: how a round was opened, and with which enclave.
+
+Responsible for: everything that was in force when a round began, from the state before its event.
+Must not know:   results, artifacts.
+
+Twins: RoundLedger.openRound, Enclaves.register and admit.
+"""
+
+from __future__ import annotations
+
+from protocol.attestation.policy import Policy, accept_quote
+from protocol.attestation.trust import RootKind, TrustedRoot, TrustStore
+from protocol.attestation.verify import VerifiedQuote
+from protocol.errors import VerificationError
+from protocol.keys import to_hex
+from protocol.messages import cohort_hash, enclave_id, report_data
+from protocol.seeds import cohort_seed, sample_cohort
+from protocol.terms import Terms
+from verifier.state import Enclave, RoundState
+from verifier.world import Case
+
+MAX_SLACK_S = 3600
+"""RoundLedger.MAX_SLACK: how much later than the windows a coordinator may set each deadline."""
+
+BOND_BUDGETS = 4
+"""RoundLedger.BOND_BUDGETS."""
+
+LIFETIME_S = 30 * 86_400
+"""Enclaves.LIFETIME: after that an operator registers anew."""
+
+NONCE_BLOCKS = 256
+"""The EVM's BLOCKHASH reaches so far back."""
+
+SIGNED_BYTES = 432
+"""Header and body of a quote."""
+
+
+def check_7_opened(case: Case) -> tuple[None, str]:
+    """The next number, on the ledger's model and last result, by an admitted coordinator with enough bond."""
+    spec, before = case.spec, case.round.before
+    ledger, coordinator = before.ledger, case.opening.coordinator
+    last = ledger.rounds.get(ledger.current)
+    if last is not None and last.state not in (RoundState.SETTLED, RoundState.VOID):
+        raise VerificationError(f"round {ledger.current}", expected="over", actual=last.state.name)
+    genesis = case.world.deployment.ledger.word("genesisModel")
+    expect("spec named in the event", spec.hash_struct(), case.opening.spec)
+    expect("enclave named in the event", spec.enclave, case.opening.enclave)
+    expect("number of the round", ledger.current + 1, spec.round_id)
+    expect("federation", case.world.deployment.federation, spec.federation)
+    expect("previous result", ledger.previous, spec.previous)
+    expect("base model", ledger.model if any(ledger.model) else genesis, spec.base_model)
+    if coordinator not in before.consortium.coordinators:
+        raise VerificationError("coordinator", expected="one that the consortium admitted", actual=to_hex(coordinator))
+    least = max(case.world.deployment.ledger.number("minimumBond"), BOND_BUDGETS * spec.budget)
+    bond = ledger.bonds.get(coordinator, 0)
+    if bond < least or ledger.treasury_wei < spec.budget:
+        raise VerificationError(
+            "bond and treasury in wei", expected=(least, spec.budget), actual=(bond, ledger.treasury_wei)
+        )
+    return None, f"by {to_hex(coordinator)}, bond {bond} wei, on model {spec.base_model.hex()}"
+
+
+def check_8_enclave(case: Case) -> tuple[Enclave, str]:
+    """Registered by this coordinator, its claims made for here, its nonce fresh then."""
+    enclave = _registered(case)
+    event, deployment = enclave.event, case.world.deployment
+    expect("id of the enclave", enclave_id(event.quote[:SIGNED_BYTES]), event.enclave)
+    expect("operator", case.opening.coordinator, event.operator)
+    claims = event.claims
+    expect("operator claimed", event.operator, claims.operator)
+    expect("federation claimed", deployment.federation, claims.federation)
+    expect("chain id claimed", deployment.chain_id, claims.chain_id)
+    expect("ledger claimed", deployment.ledger.address, claims.ledger)
+    expect("policy claimed", deployment.consortium.word("charter"), claims.policy)
+    expect("expiry of the registration", enclave.time_s + LIFETIME_S, event.expiry)
+    number = enclave.log.block_number
+    chain = case.world.chain
+    for block in range(number - 1, max(number - 1 - NONCE_BLOCKS, -1), -1):
+        if chain.header(block).hash == claims.nonce:
+            return enclave, f"{event.enclave.hex()} of {to_hex(event.operator)}, nonce is the hash of block {block}"
+    raise VerificationError("nonce claimed", expected="the hash of a block shortly before", actual=claims.nonce)
+
+
+def check_9_quote(case: Case) -> tuple[VerifiedQuote, str]:
+    """The quote was authentic and acceptable when it was registered, by the roots that the members voted for."""
+    enclave = _registered(case)
+    roots = case.round.before.consortium.trusted_roots()
+    store = TrustStore(roots=tuple(TrustedRoot(key_hash=root, kind=kind) for root, kind in sorted(roots.items())))
+    event = enclave.event
+    said = report_data(signer=event.signer, claims=event.claims.sha256(), epoch=event.epoch)
+    policy = Policy(
+        measurements=case.round.before.consortium.measurements,
+        report_data=said,
+        allow_simulated_quotes=True,  # the report says SIMULATED wherever it says anything
+        insecure_without_collateral=True,  # stands in what the report lists as not checked
+    )
+    verified = accept_quote(event.quote, policy=policy, trust_store=store, now_s=enclave.time_s)
+    expect("root that the enclave was admitted under", verified.root_key_hash, enclave.root)
+    expect("whether the enclave is simulated", verified.is_simulated, enclave.is_simulated)
+    kind = "SIMULATED, says nothing about hardware" if verified.is_simulated else verified.root_kind.name.lower()
+    return verified, f"root {verified.root_key_hash.hex()} by vote: {kind}; signatures and report data hold"
+
+
+def check_10_measurement(case: Case) -> tuple[None, str]:
+    """Voted for, admitted and not expired when the round opened; still trusted when its result came and settled."""
+    enclave = _registered(case)
+    if enclave.event.measurement not in case.round.before.consortium.measurements:
+        raise VerificationError("measurement", expected="one voted for", actual=enclave.event.measurement)
+    expiry, end = enclave.event.expiry, case.spec.deadlines[4]
+    if expiry < end:
+        raise VerificationError("expiry of the enclave", expected=f"not before {end}", actual=expiry)
+    moments = [("opening", case.round.before), ("proposing", case.round.before_proposal)]
+    if case.round.state is RoundState.SETTLED:
+        moments.append(("settling", case.round.before_close))
+    for moment, state in moments:
+        if state is not None and not state.is_enclave_trusted(enclave.event.enclave):
+            raise VerificationError(f"enclave at {moment}", expected="admitted and trusted", actual="not")
+    return None, f"measurement {enclave.event.measurement.hex()} allowed, enclave admitted, expires {expiry}"
+
+
+def check_11_spec(case: Case) -> tuple[Terms, str]:
+    """What the coordinator may not choose is what the consortium set; deadlines keep their windows."""
+    terms = case.round.before.consortium.terms_of(case.spec.round_id)
+    if terms is None:
+        raise VerificationError("terms in force", expected="some", actual="none")
+    actual = Terms.of(case.spec, cohort_size=terms.cohort_size, windows=terms.windows)
+    if actual != terms:
+        raise VerificationError("terms of the spec", expected=terms, actual=actual)
+    start = case.round.opened.time_s
+    for deadline, window in zip(case.spec.deadlines, terms.windows, strict=True):
+        if not start + window <= deadline <= start + window + MAX_SLACK_S:
+            raise VerificationError("a deadline", expected=f"{window} to {window + MAX_SLACK_S} s on", actual=deadline)
+        start = deadline
+    return terms, f"terms {terms.hash().hex()} in force, rule {terms.rule}, f {terms.f}, deadlines within their windows"
+
+
+def check_12_cohort(case: Case) -> tuple[None, str]:
+    """Everybody who was active, or the sample that the chain's seed draws from them."""
+    spec, registered = case.spec, case.round.before.active()
+    terms = case.round.before.consortium.terms_of(spec.round_id)
+    seed = cohort_seed(federation=spec.federation, round_id=spec.round_id, previous=spec.previous)
+    size = 256 if terms is None or terms.cohort_size == 0 else terms.cohort_size
+    drawn = sample_cohort(seed, registered, size)
+    cohort = list(case.opening.cohort)
+    if cohort != drawn:
+        raise VerificationError("cohort", expected=[to_hex(a) for a in drawn], actual=[to_hex(a) for a in cohort])
+    expect("hash of the cohort", cohort_hash(cohort), spec.cohort)
+    return None, f"{len(cohort)} of {len(registered)} active participants, drawn by seed {seed.hex()}"
+
+
+def is_simulated(case: Case) -> bool:
+    """Whether the round's enclave rests on a simulated root, or on none that is known."""
+    enclave = case.round.before.enclaves.get(case.spec.enclave)
+    if enclave is None:
+        return True
+    roots = case.round.before.consortium.roots
+    return enclave.root not in roots or roots[enclave.root].kind is RootKind.SIMULATED
+
+
+def expect(what: str, expected: object, actual: object) -> None:
+    """Raises VerificationError unless they are equal."""
+    if expected != actual:
+        raise VerificationError(what, expected=expected, actual=actual)
+
+
+def _registered(case: Case) -> Enclave:
+    enclave = case.round.before.enclaves.get(case.spec.enclave)
+    if enclave is None:
+        raise VerificationError("enclave of the round", expected="a registered one", actual=case.spec.enclave)
+    return enclave

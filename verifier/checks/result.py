@@ -1,0 +1,145 @@
+"""Checks 13, 25 and 26: the signed result, the reputations and payouts that follow, and how the round ended.
+
+Responsible for: what the ledger's events say of a result, without any artifact.
+Must not know:   rows, trees, models.
+
+Twins: RoundLedger.propose, settle and voidRound; libraries ResultChecks, Reputation, Payouts.
+"""
+
+from __future__ import annotations
+
+from protocol import events as e
+from protocol.errors import VerificationError
+from protocol.hashing import keccak256
+from protocol.keys import recover, to_hex
+from protocol.outcomes import ATTESTED_ONLY, Status, bitmap
+from protocol.rulebook import Rule, is_selecting, needs_gram
+from verifier.checks.opening import expect
+from verifier.state import Account
+from verifier.world import Case
+
+ZERO = bytes(32)
+LATE_PARTS = 10
+"""RoundLedger.LATE_PARTS: a late coordinator loses one part in so many of its bond."""
+
+
+def check_13_result(case: Case) -> tuple[None, str]:
+    """Signed by the round's enclave, about this very round, in time; its bitmaps, roots and outcomes fit the spec."""
+    spec, result, proposal = case.spec, case.result, case.proposal
+    expect("result named in the event", result.hash_struct(), proposal.result)
+    expect("federation of the result", spec.federation, result.federation)
+    expect("round of the result", spec.round_id, result.round_id)
+    expect("spec of the result", spec.hash_struct(), result.spec)
+    expect("previous of the result", spec.previous, result.previous)
+    expect("enclave of the result", spec.enclave, result.enclave)
+    signer = recover(result.digest(case.world.deployment.domain), proposal.signature)
+    enclave = case.round.before.enclaves.get(spec.enclave)
+    expect("signer of the result", to_hex(enclave.event.signer) if enclave else None, to_hex(signer))
+    expect("whether the result is simulated", enclave.is_simulated if enclave else None, proposal.simulated)
+    expect("hash of the outcomes", keccak256(proposal.outcomes), result.outcomes)
+    outcomes = case.outcomes()
+    expect("number of outcomes", len(case.opening.cohort), len(outcomes))
+    counted = bitmap(slot for slot, outcome in enumerate(outcomes) if outcome.status is Status.COUNTED)
+    expect("counted", counted, result.counted)
+    _check_roots(case)
+    time_s = case.round.proposed.time_s if case.round.proposed else 0
+    if not spec.deadlines[2] < time_s <= spec.deadlines[3]:
+        raise VerificationError(
+            "time of the result", expected=f"after {spec.deadlines[2]}, up to {spec.deadlines[3]}", actual=time_s
+        )
+    return None, f"{proposal.result.hex()} signed by {to_hex(signer)}, {counted.bit_count()} of {len(outcomes)} counted"
+
+
+def _check_roots(case: Case) -> None:
+    spec, result = case.spec, case.result
+    if spec.rule == Rule.REPLAY or spec.optimizer != 0:
+        return  # such a rule may keep state, and only its replay knows the rest
+    expect("state", ZERO, result.state)
+    if not case.is_enough:
+        stays = (spec.base_model, ZERO, ZERO)
+        expect("a result with too few counted", stays, (result.new_model, result.column_root, result.gram_root))
+        return
+    rule = Rule(spec.rule)
+    expect("whether there is a Gram root", needs_gram(rule), result.gram_root != ZERO)
+    k = result.counted.bit_count()
+    size = k if not is_selecting(rule) else 1 if rule is Rule.KRUM else spec.m or k - spec.f
+    if result.selected & ~result.counted or result.selected.bit_count() != size:
+        raise VerificationError("selected", expected=f"{size} of the counted", actual=bin(result.selected))
+
+
+def check_25_payouts(case: Case) -> tuple[None, str]:
+    """Reputations and credits recomputed by the protocol's arithmetic; their sum is the one that the ledger paid."""
+    settled = case.round.closed.event if case.round.closed else None
+    if not isinstance(settled, e.RoundSettled):
+        return None, "the round settled nothing: nobody's reputation or credit moved"
+    expect("paid in wei", case.round.paid_wei, settled.paid)
+    if settled.paid > case.spec.budget:
+        raise VerificationError("paid in wei", expected=f"at most {case.spec.budget}", actual=settled.paid)
+    parts = []
+    for slot, outcome in enumerate(case.outcomes()):
+        if outcome.status is Status.COUNTED:
+            who = case.opening.cohort[slot]
+            before, after = case.round.accounts_before.get(who, Account()), case.round.accounts_after[who]
+            flag = ", flagged" if outcome.flagged else ""
+            moved = f"{before.standing.reputation_ppb} to {after.standing.reputation_ppb}"
+            parts.append(f"slot {slot}: {moved} ppb, {after.credit_wei - before.credit_wei} wei{flag}")
+    return None, f"{settled.paid} of {case.spec.budget} wei paid; " + "; ".join(parts)
+
+
+def check_26_end(case: Case) -> tuple[None, str]:
+    """Settled after the challenge window, or void for a reason that holds."""
+    closed = case.round.closed
+    if closed is None:
+        return None, f"not over: {case.round.state.name.lower()}"
+    _check_bond_stayed(case)
+    if isinstance(closed.event, e.RoundSettled):
+        return None, _check_settled(case, closed.event, closed.time_s)
+    if isinstance(closed.event, e.RoundVoided):
+        return None, _check_voided(case, closed.event, closed.time_s)
+    raise VerificationError("end of the round", actual=type(closed.event).__name__)
+
+
+def _check_bond_stayed(case: Case) -> None:
+    """What answers for a round is not taken back before the round is over."""
+    if case.round.before_close is None:
+        return
+    who = case.opening.coordinator
+    at_opening, at_close = (state.ledger.bonds.get(who, 0) for state in (case.round.before, case.round.before_close))
+    if at_close < at_opening:
+        raise VerificationError("bond during the round", expected=f"at least {at_opening}", actual=at_close)
+
+
+def _check_settled(case: Case, event: e.RoundSettled, time_s: int) -> str:
+    expect("result that settled", case.proposal.result, event.result)
+    expect("model that settled", case.result.new_model, event.new_model)
+    expect("whether the settlement is simulated", case.proposal.simulated, event.simulated)
+    if not case.is_enough:
+        raise VerificationError("counted of a settled round", expected=f"at least {case.needed}")
+    if _undelivered(case) > case.spec.f:
+        raise VerificationError(
+            "slots with an attested-only reason", expected=f"at most {case.spec.f}", actual=_undelivered(case)
+        )
+    if time_s <= case.spec.deadlines[4]:
+        raise VerificationError("time of settling", expected=f"after {case.spec.deadlines[4]}", actual=time_s)
+    return f"settled {time_s - case.spec.deadlines[4]} s after the challenge window, model {event.new_model.hex()}"
+
+
+def _check_voided(case: Case, event: e.RoundVoided, time_s: int) -> str:
+    before = case.round.before_close
+    trusted = before is not None and before.is_enclave_trusted(case.spec.enclave)
+    bond = before.ledger.bonds.get(case.opening.coordinator, 0) if before else 0
+    is_late = case.round.proposal is None and time_s > case.spec.deadlines[3]
+    holds = {
+        e.VoidReason.ENCLAVE_INACTIVE: not trusted,
+        e.VoidReason.LATE: trusted and is_late,
+        e.VoidReason.TOO_FEW_COUNTED: case.round.proposal is not None and not case.is_enough,
+        e.VoidReason.TOO_MANY_UNDELIVERED: case.round.proposal is not None and _undelivered(case) > case.spec.f,
+    }
+    if not holds.get(event.reason, False):
+        raise VerificationError("reason to void the round", expected="one that holds", actual=event.reason.name)
+    expect("fee in wei", bond // LATE_PARTS if event.reason is e.VoidReason.LATE else 0, event.fee)
+    return f"void, {event.reason.name.lower().replace('_', ' ')}; fee {event.fee} wei; the base model stands"
+
+
+def _undelivered(case: Case) -> int:
+    return sum(outcome.reason in ATTESTED_ONLY for outcome in case.outcomes())

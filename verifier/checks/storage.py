@@ -1,0 +1,201 @@
+"""Checks 5 and 6: the events, replayed, are what the contracts store; and the money adds up.
+
+Responsible for: every variable of every contract, by name, against the replayed state; balances.
+Must not know:   artifacts, whether what happened was right.
+
+Twins: the storage of contracts/src/*.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from protocol import events as e
+from protocol.errors import VerificationError
+from protocol.hashing import keccak256
+from protocol.keys import to_hex
+from verifier.chain import ChainSource
+from verifier.checks.chain import storage_of
+from verifier.deployment import Deployment
+from verifier.state import Account, Consortium, Federation, Ledger, Membership, RoundState
+from verifier.storage import Key
+
+Fact = tuple[str, tuple[Key, ...], Any]
+"""(variable, keys, value): what a contract must store; a map states the members that it names."""
+
+REENTRANCY_SLOT = 0x9B779B17422D0DF92223018B32B4D1FA46E071723D6817E2486D003BECC55F00
+"""Where OpenZeppelin's ReentrancyGuard keeps its flag (ERC-7201, `openzeppelin.storage.ReentrancyGuard`)."""
+
+
+def check_5_storage(chain: ChainSource, deployment: Deployment, state: Federation) -> tuple[int, str]:
+    """Every fact that follows from the events stands in storage; where the source lists slots, nothing else does."""
+    facts = {
+        "Consortium": list(consortium_facts(state.consortium)),
+        "Participants": list(participants_facts(state)),
+        "Enclaves": list(enclaves_facts(state)),
+        "RoundLedger": list(ledger_facts(state.ledger, deployment.ledger.word("genesisModel"))),
+    }
+    count, is_complete = 0, True
+    for contract in deployment.all:
+        storage = storage_of(chain, contract)
+        storage.value("_head")
+        for name, keys, expected in facts[contract.name]:
+            actual = storage.value(name, *keys)
+            if isinstance(expected, Mapping):
+                actual = {member: actual[member] for member in expected}
+            if actual != expected:
+                raise VerificationError(f"{contract.name}.{_path(name, keys)}", expected=expected, actual=actual)
+            count += 1
+        slots = chain.slots(contract.address)
+        is_complete = is_complete and slots is not None
+        left = (slots or frozenset()) - storage.seen - {REENTRANCY_SLOT}
+        if left:
+            raise VerificationError(
+                f"slots of {contract.name} that no event explains", actual=sorted(map(hex, left))[:5]
+            )
+    rest = "and nothing else is stored" if is_complete else "other slots not listed by this source"
+    return count, f"{count} facts from the events equal storage, {rest}"
+
+
+def check_6_money(chain: ChainSource, deployment: Deployment, state: Federation) -> tuple[int, str]:
+    """What came in is what went out and what is held; the contracts' balances cover it."""
+    ledger = state.ledger
+    credits = sum(account.credit_wei for account in ledger.accounts.values())
+    bonds = sum(ledger.bonds.values())
+    held = ledger.treasury_wei + bonds + credits
+    if min([ledger.treasury_wei, *ledger.bonds.values(), *(a.credit_wei for a in ledger.accounts.values())]) < 0:
+        raise VerificationError("money of the ledger", expected="nothing below zero", actual=held)
+    deposits = deployment.participants.number("deposit") * sum(p.has_deposit for p in state.participants.values())
+    for contract, owed in ((deployment.ledger, held), (deployment.participants, deposits)):
+        balance = chain.balance(contract.address)
+        if balance < owed:  # more is possible: anybody can force coins on a contract
+            raise VerificationError(f"balance of {contract.name} in wei", expected=f"at least {owed}", actual=balance)
+    chain.confirm()
+    parts = f"treasury {ledger.treasury_wei}, bonds {bonds}, credits {credits}, deposits {deposits}"
+    return held, f"held in wei: {parts}; the balances cover it"
+
+
+def consortium_facts(state: Consortium) -> Iterator[Fact]:
+    """Storage of Consortium."""
+    yield "_memberCount", (), len(state.members)
+    yield "_proposalCount", (), len(state.proposals)
+    for account, seat in state.members.items():
+        yield "_seats", (account,), {"isMember": True, "newest": seat.newest}
+    for coordinator in state.coordinators:
+        yield "_isCoordinator", (coordinator,), True
+    for measurement in state.measurements:
+        yield "_isAllowed", (measurement,), True
+    for key, root in state.roots.items():
+        yield "_roots", (key,), {"kind": root.kind.value, "isTrusted": root.is_trusted}
+    names = ("submit", "receipts", "commit", "propose", "challenge")
+    periods = [
+        {"hash": terms.hash(), "fromRound": start, "cohortSize": terms.cohort_size}
+        | dict(zip(names, terms.windows, strict=True))
+        for start, terms in state.terms
+    ]
+    yield "_periods", (), periods
+    for number, proposal in state.proposals.items():
+        yield (
+            "_proposals",
+            (number,),
+            {
+                "action": proposal.event.action.value,
+                "isExecuted": proposal.is_executed,
+                "proposedAt": proposal.time_s,
+                "members": proposal.members,
+                "subject": proposal.event.subject,
+                "dataHash": keccak256(proposal.event.data),
+                "voters": list(proposal.voters),
+            },
+        )
+        for voter in proposal.voters:
+            yield "_hasVoted", (number, voter), True
+    for (action, subject), newest in state.removals.items():
+        yield "_newestAtRemoval", (action.value, subject), newest
+
+
+def participants_facts(state: Federation) -> Iterator[Fact]:
+    """Storage of Participants."""
+    yield "_activeCount", (), sum(p.membership is Membership.ACTIVE for p in state.participants.values())
+    for account, known in state.participants.items():
+        yield (
+            "_participants",
+            (account,),
+            {
+                "payout": known.payout,
+                "membership": known.membership.value,
+                "isDeposited": known.has_deposit,
+                "since": known.since,
+                "until": known.until,
+            },
+        )
+        yield "_reclaimableAt", (account,), known.reclaimable_at_s
+
+
+def enclaves_facts(state: Federation) -> Iterator[Fact]:
+    """Storage of Enclaves."""
+    for enclave, known in state.enclaves.items():
+        yield (
+            "_enclaves",
+            (enclave,),
+            {
+                "signer": known.event.signer,
+                "epoch": known.event.epoch,
+                "state": known.state.value,
+                "isSimulated": known.is_simulated,
+                "operator": known.event.operator,
+                "expiry": known.event.expiry,
+                "measurement": known.event.measurement,
+                "hpkeKey": known.event.claims.hpke_key,
+                "root": known.root,
+            },
+        )
+        yield "_isSignerUsed", (known.event.signer,), is_signer_used(state, known.event.signer)
+
+
+def is_signer_used(state: Federation, signer: bytes) -> bool:
+    """Whether an enclave with that key was ever admitted."""
+    return any(known.event.signer == signer and any(known.root) for known in state.enclaves.values())
+
+
+def ledger_facts(state: Ledger, genesis: bytes) -> Iterator[Fact]:
+    """Storage of RoundLedger."""
+    yield "_lastSettled", (), state.last_settled
+    yield "_model", (), state.model if any(state.model) else genesis
+    yield "_treasury", (), state.treasury_wei
+    for number, known in state.rounds.items():
+        yield "_specs", (number,), known.opening.spec
+        is_kept = known.state in (RoundState.PROPOSED, RoundState.SETTLED) and known.proposal is not None
+        yield "_results", (number,), known.proposal.result if is_kept and known.proposal else bytes(32)
+        for participant, entry in known.commitments.items():
+            update = entry.event.update if isinstance(entry.event, e.UpdateCommitted) else b""
+            yield "_commitments", (number, participant), update
+    for coordinator, bond in state.bonds.items():
+        yield "_bonds", (coordinator,), bond
+    for participant, account in state.accounts.items():
+        yield "_standings", (participant,), _standing(account)
+    yield "_current", (), _current(state)
+
+
+def _standing(account: Account) -> dict[str, Any]:
+    standing = account.standing
+    return {"good": standing.good, "bad": standing.bad, "credit": account.credit_wei, "isEnrolled": True}
+
+
+def _current(state: Ledger) -> dict[str, Any]:
+    known = state.rounds.get(state.current)
+    if known is None:
+        return {"coordinator": bytes(20), "round": 0, "commitBy": 0, "lastSlot": 0, "state": 0}
+    return {
+        "coordinator": known.opening.coordinator,
+        "round": state.current,
+        "commitBy": known.opening.value.deadlines[2],
+        "lastSlot": len(known.opening.cohort) - 1,
+        "state": known.state.value,
+    }
+
+
+def _path(name: str, keys: tuple[Key, ...]) -> str:
+    shown = [str(k) if isinstance(k, int) else to_hex(k) if len(k) == 20 else k.hex() for k in keys]
+    return name + "".join(f"[{key}]" for key in shown)

@@ -1,0 +1,137 @@
+"""Check 4: every decision of the consortium, counted again.
+
+Responsible for: thresholds, delays, lifetimes, who voted; and that nothing changed without a vote.
+Must not know:   storage, artifacts.
+
+Twin: contracts/src/Consortium.sol (propose, vote, execute).
+"""
+
+from __future__ import annotations
+
+from protocol import events as e
+from protocol.attestation.trust import RootKind
+from protocol.errors import VerificationError
+from protocol.keys import to_hex
+from verifier.apply import ADDITIONS, apply_
+from verifier.deployment import Deployment
+from verifier.state import Consortium, Enclave, Entry, Federation, Proposal
+
+LIFETIME_S = 7 * 86_400
+"""Consortium.PROPOSAL_LIFETIME."""
+
+VOTED_EVENTS = (
+    *(e.MemberAdmitted, e.MemberRemoved, e.MeasurementAllowed, e.MeasurementRevoked, e.RootTrusted, e.RootDistrusted),
+    *(e.CoordinatorAdmitted, e.CoordinatorRemoved, e.TermsSet, e.EnclaveAdmitted, e.EnclaveRevoked),
+    *(e.ParticipantSuspended, e.ParticipantReinstated),
+)
+"""What only a vote may bring about."""
+
+
+def check_4_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Federation, str]:
+    """Walks all events; after the founding, each of VOTED_EVENTS directly follows the Executed that it carries out."""
+    delay_s = deployment.consortium.number("delay")
+    state = Federation()
+    founding = next((entry.log.transaction for entry in entries if entry.contract == "Consortium"), b"")
+    pending: e.Event | None = None
+    executed = 0
+    for entry in entries:
+        event = entry.event
+        if pending is not None:
+            if event != pending:
+                raise VerificationError("what follows a vote", expected=pending, actual=event)
+            pending = None
+        elif isinstance(event, VOTED_EVENTS) and entry.log.transaction != founding:
+            raise VerificationError(f"{type(event).__name__} without a vote", actual=entry.log.transaction)
+        elif isinstance(event, e.Proposed):
+            _check_proposed(state.consortium, event)
+        elif isinstance(event, e.Voted):
+            _check_voted(state.consortium, event, entry.time_s)
+        elif isinstance(event, e.Executed):
+            proposal = _proposal(state.consortium, event.proposal)
+            _check_executed(state.consortium, proposal, entry.time_s, delay_s)
+            pending = _consequence(state, proposal)
+            executed += 1
+        state = apply_(state, entry)
+    if pending is not None:
+        raise VerificationError("what follows a vote", expected=pending, actual="nothing")
+    members, proposals = len(state.consortium.members), len(state.consortium.proposals)
+    return state, f"{members} members, {proposals} proposals, {executed} executed, each with its votes and delay"
+
+
+def _check_proposed(state: Consortium, event: e.Proposed) -> None:
+    if event.proposal != len(state.proposals) + 1:
+        raise VerificationError("number of a proposal", expected=len(state.proposals) + 1, actual=event.proposal)
+    if event.proposer not in state.members:
+        raise VerificationError("proposer", expected="a member", actual=to_hex(event.proposer))
+
+
+def _check_voted(state: Consortium, event: e.Voted, time_s: int) -> None:
+    proposal, seat = _proposal(state, event.proposal), state.members.get(event.member)
+    if seat is None or seat.newest >= event.proposal:
+        raise VerificationError("voter", expected="a member from before the proposal", actual=to_hex(event.member))
+    if event.member in proposal.voters or proposal.is_executed:
+        raise VerificationError("a vote", expected="the member's first, and not executed", actual=to_hex(event.member))
+    if time_s > proposal.time_s + LIFETIME_S:
+        raise VerificationError("time of a vote", expected=f"at most {proposal.time_s + LIFETIME_S}", actual=time_s)
+
+
+def _check_executed(state: Consortium, proposal: Proposal, time_s: int, delay_s: int) -> None:
+    action, number = proposal.event.action, proposal.event.proposal
+    is_slow = action in ADDITIONS or action is e.Action.REMOVE_MEMBER  # a third must not expel the others
+    votes = state.votes_of(proposal)
+    if 3 * votes < (2 if is_slow else 1) * proposal.members:
+        share = "two thirds" if is_slow else "a third"
+        raise VerificationError(f"votes for proposal {number}", expected=f"{share} of {proposal.members}", actual=votes)
+    if proposal.is_executed:
+        raise VerificationError(f"proposal {number} executed twice")
+    earliest, latest = proposal.time_s + (delay_s if is_slow else 0), proposal.time_s + LIFETIME_S
+    if not earliest <= time_s <= latest:
+        raise VerificationError(f"time of executing {number}", expected=f"{earliest} to {latest}", actual=time_s)
+    removal = ADDITIONS.get(action)
+    if removal is not None and state.removals.get((removal, proposal.event.subject), 0) >= number:
+        raise VerificationError(f"proposal {number}", expected="newer than the removal of its subject", actual=number)
+
+
+def _consequence(state: Federation, proposal: Proposal) -> e.Event:
+    """The event that an executed proposal must bring about."""
+    action, subject, data = proposal.event.action, proposal.event.subject, proposal.event.data
+    account = subject[12:]
+    if action is e.Action.SET_TERMS:
+        return _terms_set(data, state.ledger.current)
+    if action is e.Action.ADMIT_ENCLAVE:
+        kind = state.consortium.trusted_roots().get(data)
+        return e.EnclaveAdmitted(enclave=subject, root=data, simulated=kind is RootKind.SIMULATED)
+    if action is e.Action.REVOKE_ENCLAVE:
+        return e.EnclaveRevoked(enclave=subject, simulated=_enclave(state, subject).is_simulated)
+    if action is e.Action.TRUST_ROOT:
+        return e.RootTrusted(root=subject, kind=RootKind(int.from_bytes(data)))
+    simple: dict[e.Action, e.Event] = {
+        e.Action.ADMIT_MEMBER: e.MemberAdmitted(member=account, hpke_key=data),
+        e.Action.REMOVE_MEMBER: e.MemberRemoved(member=account),
+        e.Action.ALLOW_MEASUREMENT: e.MeasurementAllowed(measurement=subject),
+        e.Action.REVOKE_MEASUREMENT: e.MeasurementRevoked(measurement=subject),
+        e.Action.DISTRUST_ROOT: e.RootDistrusted(root=subject),
+        e.Action.ADMIT_COORDINATOR: e.CoordinatorAdmitted(coordinator=account),
+        e.Action.REMOVE_COORDINATOR: e.CoordinatorRemoved(coordinator=account),
+        e.Action.SUSPEND_PARTICIPANT: e.ParticipantSuspended(participant=account),
+        e.Action.REINSTATE_PARTICIPANT: e.ParticipantReinstated(participant=account),
+    }
+    return simple[action]
+
+
+def _terms_set(data: bytes, current: int) -> e.Event:
+    """The event of abi.encode(Terms, uint64 fromRound): 20 words of terms, and never a round that was opened."""
+    start = max(int.from_bytes(data[-32:]), current + 1)
+    return e.parse_event("Consortium", (e.topic_of(e.TermsSet), start.to_bytes(32)), data[:-32])
+
+
+def _enclave(state: Federation, enclave: bytes) -> Enclave:
+    if enclave not in state.enclaves:
+        raise VerificationError("an enclave that nobody registered", actual=enclave)
+    return state.enclaves[enclave]
+
+
+def _proposal(state: Consortium, number: int) -> Proposal:
+    if number not in state.proposals:
+        raise VerificationError("a proposal that nobody made", actual=number)
+    return state.proposals[number]

@@ -1,0 +1,218 @@
+"""The recipe: what a stranger does to find out whether a federation was honest, numbered.
+
+Responsible for: the order of the checks, and that each is run and reported.
+Must not know:   how any of them is done (checks/).
+
+    of the federation, once
+     1 chain        the source answers and does not contradict itself; a dump's every hash is right
+     2 code         the four contracts run the committed code and refer to each other
+     3 streams      no event is missing: each contract's rolling hash
+     4 votes        every decision of the consortium, counted again
+     5 storage      the events, replayed, are what is stored: reputations and credits among it
+     6 money        what is owed is there
+    of every round
+     7 opened       next in order, on the ledger's model, by an admitted and bonded coordinator
+     8 enclave      registered by that coordinator, claims made for here, nonce fresh
+     9 quote        authentic and acceptable when registered, by roots that were voted for
+    10 measurement  voted for, enclave admitted and trusted from opening to settling
+    11 spec         the terms in force, deadlines within their windows
+    12 cohort       everybody active, or the sample that the chain's seed draws
+    13 result       signed by that enclave, about this round, in time
+    14 set          the published set leaves lead to the signed root
+    15 signatures   every counted update is signed by its participant
+    16 rows         every counted row opens its update root
+    17 admission    what must be refused is not counted
+    18 commitments  forced inclusion was honoured
+    19 aggregate    the rule, applied once more, bit for bit
+    20 selection    the slots that the rule selects
+    21 model        base plus aggregate is the new model
+    22 columns      the column tree has the signed root
+    23 gram         the Gram tree has the signed root
+    24 outcomes     kept, deviation, alignment, flag, weight of every slot
+    25 payouts      reputations and payouts recomputed
+    26 end          settled after its window, or void for a reason that holds
+    of a run folder
+    27 charter      federation.json is what the ledger names
+    28 record       record.json is anchored on this chain
+    29 blobs        every blob is what its name says
+    30 sums         every file is what SHA256SUMS says
+
+Spec: docs/protocol.md, the verifier's recipe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import UnavailableError, VeriflockError
+from protocol.keys import Address, to_hex
+from verifier.chain import ChainSource
+from verifier.checks import chain as chain_checks
+from verifier.checks import folder as folder_checks
+from verifier.checks import opening, replaying, result, storage, votes
+from verifier.checks.folder import Record
+from verifier.evidence import ArtifactSource
+from verifier.report import Report
+from verifier.world import Case, World
+
+NOT_CHECKED = (
+    "consensus: that this chain is the one that others see (members' checkpoints)",
+    "a node's word: over RPC, storage and logs are not proven against the state root; give a dump or a node you trust",
+    "quotes: revocation lists, TCB level and advisories (collateral), and their verification on chain",
+    "measurement: that the measured code is the source you read (veriflock measure)",
+    "refusals: why a slot was refused or does not open; only the enclave saw it",
+    "receipts: promises that were broken are known to who holds the receipt",
+    "disputes: fraud proofs and withheld data",
+    "withdrawals: that deposits and credits left at their time and to the right address; only that the sums hold",
+    "accuracy, and whatever else record.json says of the training: unattested",
+    "call traces in a dump: neither read nor relied upon",
+)
+"""What a green report does not say."""
+
+NO_SUMS = "SHA256SUMS: not written yet when this was verified"
+
+CASE_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = (
+    (7, "opened", opening.check_7_opened),
+    (8, "enclave", opening.check_8_enclave),
+    (9, "quote", opening.check_9_quote),
+    (10, "measurement", opening.check_10_measurement),
+    (11, "spec", opening.check_11_spec),
+    (12, "cohort", opening.check_12_cohort),
+)
+RESULT_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = (
+    (13, "result", result.check_13_result),
+    (14, "set", replaying.check_14_set),
+    (15, "signatures", replaying.check_15_signatures),
+    (16, "rows", replaying.check_16_rows),
+    (17, "admission", replaying.check_17_admission),
+    (18, "commitments", replaying.check_18_commitments),
+    (19, "aggregate", replaying.check_19_aggregate),
+    (20, "selection", replaying.check_20_selection),
+    (21, "model", replaying.check_21_model),
+    (22, "columns", replaying.check_22_columns),
+    (23, "gram", replaying.check_23_gram),
+    (24, "outcomes", replaying.check_24_outcomes),
+    (25, "payouts", result.check_25_payouts),
+)
+END_CHECK = (26, "end", result.check_26_end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is to be verified."""
+
+    open_chain: Callable[[], ChainSource]
+    """Opens the chain; what goes wrong there is check 1's."""
+    ledger: Address | None
+    """None: the one that the folder's record names."""
+    artifacts: ArtifactSource | None = None
+    first_round: int = 1
+    last_round: int | None = None
+    """None: up to the newest."""
+    folder: Path | None = None
+    """A run folder whose charter, record and sums are to be checked too."""
+    without_sums: bool = False
+    """SHA256SUMS is not written yet; a report without that check says so."""
+
+
+def verify_federation(subject: Subject, report: Report) -> Report:
+    """Runs the whole recipe; returns the report that it was given, filled."""
+    report.not_checked = (*NOT_CHECKED, NO_SUMS) if subject.without_sums else NOT_CHECKED
+    report.is_simulated = True  # until the roots are known: unknown fails closed
+    if subject.artifacts is not None:
+        report.subject["artifacts"] = subject.artifacts.describe()
+    with contextlib.ExitStack() as stack:
+        _run(subject, report, lambda: stack.enter_context(contextlib.closing(subject.open_chain())))
+    return report
+
+
+def _run(subject: Subject, report: Report, open_chain: Callable[[], ChainSource]) -> None:
+    record = _read_record(subject, report)
+    ledger = subject.ledger or (None if record is None else record.ledger)
+    world = None if ledger is None else _read_world(subject, open_chain, ledger, report)
+    if world is None:
+        report.skip(5, "the rest", None, "rests on the checks before, of which one did not hold")
+    else:
+        deployment, state = world.deployment, world.state
+        report.run(5, "storage", None, partial(storage.check_5_storage, world.chain, deployment, state))
+        report.run(6, "money", None, partial(storage.check_6_money, world.chain, deployment, state))
+        _check_rounds(subject, world, report)
+        if subject.folder is not None:
+            report.run(27, "charter", None, partial(folder_checks.check_27_charter, subject.folder, world))
+        if record is not None:
+            report.run(28, "record", None, partial(folder_checks.check_28_record, record, world))
+    if subject.folder is not None:
+        report.run(29, "blobs", None, partial(folder_checks.check_29_blobs, subject.folder))
+        if not subject.without_sums:
+            report.run(30, "sums", None, partial(folder_checks.check_30_sums, subject.folder))
+
+
+def _read_record(subject: Subject, report: Report) -> Record | None:
+    """The folder's record; what is wrong with reading it is check 28's."""
+    if subject.folder is None:
+        return None
+    try:
+        return folder_checks.open_folder(subject.folder)
+    except (VeriflockError, UnavailableError, OSError) as error:
+        report.run(28, "record", None, partial(_raise, error))
+        return None
+
+
+def _raise(error: Exception) -> tuple[None, str]:
+    raise error
+
+
+def _read_world(
+    subject: Subject, open_chain: Callable[[], ChainSource], ledger: Address, report: Report
+) -> World | None:
+    """Checks 1 to 4: without them no event means anything."""
+    report.subject["ledger"] = to_hex(ledger)
+    chain = report.run(1, "chain", None, partial(chain_checks.check_1_chain, open_chain))
+    if chain is None:
+        return None
+    report.subject["chain"] = chain.describe()
+    deployment = report.run(2, "code", None, partial(chain_checks.check_2_code, chain, ledger))
+    if deployment is None:
+        return None
+    report.subject["federation"] = deployment.federation.hex()
+    entries = report.run(3, "streams", None, partial(chain_checks.check_3_streams, chain, deployment))
+    if entries is None:
+        return None
+    state = report.run(4, "votes", None, partial(votes.check_4_votes, entries, deployment))
+    if state is None:
+        return None
+    return World(chain=chain, deployment=deployment, entries=entries, state=state, artifacts=subject.artifacts)
+
+
+def _check_rounds(subject: Subject, world: World, report: Report) -> None:
+    rounds = world.state.ledger.rounds
+    last = world.state.ledger.current if subject.last_round is None else subject.last_round
+    cases = []
+    for round_id in range(subject.first_round, last + 1):
+        if round_id not in rounds:
+            report.skip(7, "opened", round_id, f"the ledger has no round {round_id}; the newest is {len(rounds)}")
+            break
+        cases.append(Case(world=world, round=rounds[round_id]))
+    known = world.state.enclaves.values()
+    report.is_simulated = any(e.is_simulated for e in known) or any(opening.is_simulated(case) for case in cases)
+    for case in cases:
+        round_id = case.spec.round_id
+        checks = [*CASE_CHECKS, *(RESULT_CHECKS if case.round.proposal is not None else ()), END_CHECK]
+        for number, name, check in checks:
+            report.run(number, name, round_id, partial(check, case))
+
+
+def parse_rounds(text: str) -> tuple[int, int]:
+    """`A-B` or `N`, rounds from 1.  Raises UnavailableError for anything else: nothing was checked."""
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or (last and not last.isdecimal()):
+        raise UnavailableError(f"rounds {text!r}", "give a number, or two with a dash: 3-7")
+    low, high = int(first), int(last or first)
+    if not 1 <= low <= high:
+        raise UnavailableError(f"rounds {text!r}", "rounds are numbered from 1, the smaller first")
+    return low, high

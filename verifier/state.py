@@ -1,0 +1,243 @@
+"""The four contracts' state as plain values.
+
+Responsible for: what is known of a federation at one point of the chain.
+Must not know:   how it changes (apply.py), storage slots (storage.py), artifacts, or what should have been allowed.
+
+States are immutable, so what was in force at a block is simply the state from before its event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TypeVar
+
+from protocol import events as e
+from protocol.attestation.trust import RootKind
+from protocol.errors import VerificationError
+from protocol.keys import Address
+from protocol.reputation import Standing
+from protocol.terms import Terms
+from verifier.chain import Log
+
+T = TypeVar("T")
+
+
+class Membership(IntEnum):
+    """A participant's; as Participants.Membership."""
+
+    NONE = 0
+    ACTIVE = 1
+    LEFT = 2
+    SUSPENDED = 3
+
+
+class EnclaveState(IntEnum):
+    """As Enclaves.State."""
+
+    NONE = 0
+    REGISTERED = 1
+    ADMITTED = 2
+    REVOKED = 3
+
+
+class RoundState(IntEnum):
+    """As RoundLedger.State."""
+
+    NONE = 0
+    OPEN = 1
+    PROPOSED = 2
+    SETTLED = 3
+    VOID = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One event with its place in the chain."""
+
+    contract: str
+    event: e.Event
+    log: Log
+    time_s: int
+    """Timestamp of its block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A member of the consortium."""
+
+    hpke_key: bytes
+    newest: int
+    """The newest proposal when it was admitted: it votes on later ones only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Root:
+    """A root that was ever trusted; its kind is for ever."""
+
+    kind: RootKind
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A proposal of the consortium, and who voted for it."""
+
+    event: e.Proposed
+    time_s: int
+    members: int
+    """Number of members when it was made."""
+    voters: tuple[Address, ...] = ()
+    """In the order of their votes; the proposer's is the first."""
+    is_executed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consortium:
+    """What the members decided."""
+
+    members: Mapping[Address, Seat] = field(default_factory=dict)
+    measurements: frozenset[bytes] = frozenset()
+    roots: Mapping[bytes, Root] = field(default_factory=dict)
+    coordinators: frozenset[Address] = frozenset()
+    terms: tuple[tuple[int, Terms], ...] = ()
+    """(from round, terms), ascending: each holds until the next one starts."""
+    proposals: Mapping[int, Proposal] = field(default_factory=dict)
+    removals: Mapping[tuple[e.Action, bytes], int] = field(default_factory=dict)
+    """Newest proposal when a removal of that subject was executed last: older additions are stale."""
+
+    def terms_of(self, round_id: int) -> Terms | None:
+        """The terms in force for a round."""
+        return next((terms for start, terms in reversed(self.terms) if start <= round_id), None)
+
+    def votes_of(self, proposal: Proposal) -> int:
+        """Votes that count: of who is a member now and was one before the proposal."""
+        seats = [self.members.get(voter) for voter in proposal.voters]
+        return sum(seat is not None and seat.newest < proposal.event.proposal for seat in seats)
+
+    def trusted_roots(self) -> dict[bytes, RootKind]:
+        """Root to kind, of those trusted now."""
+        return {root: entry.kind for root, entry in self.roots.items() if entry.is_trusted}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """One participant, or one that was; as Participants keeps it."""
+
+    membership: Membership = Membership.NONE
+    payout: Address = bytes(20)
+    has_deposit: bool = False
+    since: int = 0
+    """First round that it can be in."""
+    until: int = 0
+    """Newest round when it last stopped being active."""
+    reclaimable_at_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclave:
+    """One registered enclave."""
+
+    event: e.EnclaveRegistered
+    log: Log
+    time_s: int
+    state: EnclaveState = EnclaveState.REGISTERED
+    root: bytes = bytes(32)
+    """Root by which the consortium admitted it; zero before."""
+    is_simulated: bool = False
+    """Whether that root is a simulated one; false before admission."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A participant's standing and credit on the ledger."""
+
+    standing: Standing = field(default_factory=Standing)
+    credit_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What the ledger's events say of one round, and what was in force when it opened.
+
+    The states from before hold earlier rounds, which hold theirs: they are left out of texts and comparisons.
+    """
+
+    opened: Entry
+    before: Federation = field(repr=False, compare=False)
+    """Everything as of just before it opened."""
+    commitments: Mapping[Address, Entry] = field(default_factory=dict)
+    proposed: Entry | None = None
+    before_proposal: Federation | None = field(default=None, repr=False, compare=False)
+    closed: Entry | None = None
+    """RoundSettled or RoundVoided."""
+    before_close: Federation | None = field(default=None, repr=False, compare=False)
+    accounts_before: Mapping[Address, Account] = field(default_factory=dict)
+    accounts_after: Mapping[Address, Account] = field(default_factory=dict)
+    paid_wei: int = 0
+    """Recomputed sum of the payouts of a settled round."""
+
+    @property
+    def state(self) -> RoundState:
+        """Where it stands."""
+        if self.closed is not None:
+            return RoundState.SETTLED if isinstance(self.closed.event, e.RoundSettled) else RoundState.VOID
+        return RoundState.PROPOSED if self.proposed is not None else RoundState.OPEN
+
+    @property
+    def opening(self) -> e.RoundOpened:
+        """The event that opened it."""
+        return _as(self.opened.event, e.RoundOpened)
+
+    @property
+    def proposal(self) -> e.ResultProposed | None:
+        """The event that proposed its result."""
+        return None if self.proposed is None else _as(self.proposed.event, e.ResultProposed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Rounds, accounts and money."""
+
+    rounds: Mapping[int, Round] = field(default_factory=dict)
+    current: int = 0
+    previous: bytes = bytes(32)
+    last_settled: int = 0
+    """Round whose result `previous` is; 0 until one settles."""
+    model: bytes = bytes(32)
+    """Root of the newest settled model; zero stands for the genesis model."""
+    accounts: Mapping[Address, Account] = field(default_factory=dict)
+    bonds: Mapping[Address, int] = field(default_factory=dict)
+    treasury_wei: int = 0
+    anchors: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Federation:
+    """The state of all four contracts."""
+
+    consortium: Consortium = Consortium()
+    participants: Mapping[Address, Participant] = field(default_factory=dict)
+    enclaves: Mapping[bytes, Enclave] = field(default_factory=dict)
+    ledger: Ledger = Ledger()
+
+    def active(self) -> list[Address]:
+        """The active participants, ascending."""
+        return sorted(a for a, entry in self.participants.items() if entry.membership is Membership.ACTIVE)
+
+    def is_enclave_trusted(self, enclave: bytes) -> bool:
+        """As Enclaves.trustOf: admitted, its measurement still allowed, its root still trusted."""
+        entry = self.enclaves.get(enclave)
+        return (
+            entry is not None
+            and entry.state is EnclaveState.ADMITTED
+            and entry.event.measurement in self.consortium.measurements
+            and entry.root in self.consortium.trusted_roots()
+        )
+
+
+def _as(event: e.Event, kind: type[T]) -> T:
+    if not isinstance(event, kind):
+        raise VerificationError("kind of an event", expected=kind.__name__, actual=type(event).__name__)
+    return event
