@@ -1,0 +1,57 @@
+# make demo | test | check | fix     (each installs what it needs first; ARGS="--rule multi-krum" goes to the demo)
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+QUICK := tests/unit tests/property tests/architecture
+MAKEFLAGS += --no-print-directory
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test check fix setup gas compile vectors bench clean
+
+demo: setup
+	@$(BIN)/python scripts/demo.py $(ARGS)
+
+test: setup
+	@$(BIN)/python scripts/forge.py test
+	@$(BIN)/python -m pytest -q -n 2 $(QUICK) tests/conformance
+	@$(BIN)/python -m pytest -q tests/faults tests/e2e
+
+check: setup
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -n 2 $(QUICK)
+
+fix: setup
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+compile: setup
+	@$(BIN)/python scripts/compile_contracts.py
+
+vectors: setup
+	@$(BIN)/python scripts/make_vectors.py
+
+gas: setup
+	@$(BIN)/python scripts/bench_gas.py
+
+bench: setup
+	@$(BIN)/python scripts/bench_accuracy.py
+
+setup: $(VENV)/.installed node_modules/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another one with make PYTHON=...")'
+	@echo "setting up: Python packages (a minute or two the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt -e '.[dev]' 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
+	@touch $@
+
+node_modules/.installed: package-lock.json | $(VENV)/.installed
+	@echo "setting up: Anvil, forge, solc and OpenZeppelin"
+	@$(BIN)/python scripts/setup_node.py
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis contracts/out contracts/cache

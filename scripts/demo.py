@@ -1,0 +1,209 @@
+"""`make demo`: a federation under attack on one machine, and what an independent verifier says of it.
+
+Responsible for: the order of the acts, and that nothing that was started survives.
+Must not know:   what any party does inside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import platform
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from coordinator import anvil
+from demo_parts import record
+from demo_parts.acts import Acts, Lie, copy_public
+from demo_parts.federation import Federation, running
+from demo_parts.options import Options, attack_names
+from demo_parts.show import SIMULATED, JsonShow, Show
+from participant import data
+from participant.trainers import DEFAULT_TRAINER
+from protocol.errors import UnavailableError, VeriflockError
+from protocol.keys import address, to_hex
+from protocol.rulebook import RULE_NAMES
+
+RUNS = Path(__file__).resolve().parent.parent / "runs"
+VERIFY_TIMEOUT_S = 300.0
+VERSIONS = ("veriflock", "numpy", "torch", "web3", "cryptography", "cbor2", "fastapi")
+
+
+def main(
+    participants: Annotated[int, typer.Option(help="Participant processes.")] = 10,
+    byzantine: Annotated[int, typer.Option(help="How many of them attack; the f of the rule.")] = 2,
+    attack: Annotated[str, typer.Option(help=f"NAME[:FACTOR]: {attack_names()}.")] = "sign-flip:4",
+    rule: Annotated[str, typer.Option(help=f"{', '.join(RULE_NAMES)}.")] = "trimmed-mean",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(data.names())}.")] = "digits",
+    split: Annotated[str, typer.Option(help="iid, dirichlet[:ALPHA] or label-sorted.")] = "dirichlet:1",
+    rounds: Annotated[int, typer.Option(help="Rounds.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of data, model and training; identities are always fresh.")] = 0,
+    trainer: Annotated[str, typer.Option(help="package.module:Class of every participant.")] = DEFAULT_TRAINER,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
+    keep_serving: Annotated[bool, typer.Option(help="Leave chain and coordinator running until Ctrl-C.")] = False,
+) -> None:
+    """Train a model with real processes, a real chain and real data, under attack, and verify what happened."""
+    options = Options(
+        participants=participants,
+        byzantine=byzantine,
+        attack=attack,
+        rule=rule,
+        dataset=dataset,
+        split=split,
+        rounds=rounds,
+        seed=seed,
+        trainer=trainer,
+    )
+    anvil.find_anvil()
+    run = RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    run.mkdir(parents=True)
+    show = JsonShow() if json_ else Show()
+    raise typer.Exit(perform(options, show, run, keep_serving=keep_serving))
+
+
+def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving: bool) -> int:
+    """All acts; returns the verifier's exit code."""
+    began = time.monotonic()
+    show.step(SIMULATED)
+    with running(options, run, show.step) as federation, contextlib.closing(Acts(federation)) as acts:
+        everybody = f"{options.participants} participants on {options.dataset} ({options.split})"
+        liars = f"{options.byzantine} Byzantine ({options.attack})"
+        show.step(f"{everybody}, {liars}; {options.rule}, d = {federation.charter.dimension:,}")
+        metrics: list[record.RoundMetrics] = []
+        with show.rounds():
+            for done in acts.rounds(show.progress):
+                metrics.append(done)
+                show.round(done)
+        federation.stop_participants()
+        federation.stop_coordinator()
+        lie = acts.lie()
+        show.lie(lie)
+        standings = acts.standings()
+        show.standings(standings)
+        write_down(federation, metrics, standings, lie, run)
+        code, report = verify(run)
+        record.write_sums(run)
+        link_latest(run)
+        show.report(report)
+        names = {"run": ".", "record": "record.json", "report": "report.json", "figure": "rounds.png"}
+        relative = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+        show.end({name: str(relative / file) for name, file in names.items()}, time.monotonic() - began)
+        if keep_serving:
+            federation.start_coordinator()
+            show.step(f"chain {federation.rpc} and coordinator {federation.coordinator_url} serve until Ctrl-C")
+            signal.pause()
+    return code
+
+
+def write_down(
+    federation: Federation,
+    metrics: list[record.RoundMetrics],
+    standings: list[tuple[bytes, bool, int, int]],
+    lie: Lie,
+    run: Path,
+) -> None:
+    """Artifacts, record, its digest on the ledger, the chain's dump, numbers and figure: in this order."""
+    options = federation.options
+    copy_public(federation.data / "artifacts", run / "artifacts")
+    (run / "federation.json").write_bytes(federation.charter.encode())
+    digest = record.write_record(run / "record.json", describe(federation, metrics, standings, lie, run.name))
+    # from here on the record can't change unnoticed: its digest is in an event of the ledger
+    federation.anchor(digest)
+    (run / "chain.json").write_bytes(anvil.dump_state(federation.rpc))
+    record.write_csv(run / "metrics.csv", metrics)
+    byzantine = [to_hex(trainee.account) for trainee in federation.trainees if trainee.is_byzantine]
+    liars = f"{options.byzantine} of {options.participants} Byzantine ({options.attack})"
+    record.write_figure(run / "rounds.png", metrics, byzantine, f"{options.rule}, {liars}, {options.split}")
+
+
+def describe(
+    federation: Federation,
+    metrics: list[record.RoundMetrics],
+    standings: list[tuple[bytes, bool, int, int]],
+    lie: Lie,
+    name: str,
+) -> dict[str, Any]:
+    """The values of record.json.  Accuracies are the demo's own and unattested; everything else can be checked."""
+    deployment, ledger = federation.deployment, federation.ledger
+    if deployment is None:
+        raise UnavailableError("the contracts are not deployed")
+    return {
+        "version": 1,
+        "id": name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "simulated": True,
+        "options": asdict(federation.options),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in VERSIONS},
+        },
+        "chain": {
+            "chain_id": ledger.identity.chain_id,
+            "genesis_hash": "0x" + federation.chain.genesis().hex(),
+            "ledger": to_hex(deployment.ledger),
+            "from_block": deployment.from_block,
+            "contracts": {contract: to_hex(at) for contract, at in deployment.contracts.items()},
+        },
+        "federation": "0x" + deployment.federation.hex(),
+        "coordinator": to_hex(address(federation.coordinator_key)),
+        "measurement": "0x" + federation.measurement.hex(),
+        "root": "0x" + federation.root.hex(),
+        "participants": [
+            {
+                "address": to_hex(account),
+                "byzantine": is_byzantine,
+                "reputation_ppb": reputation_ppb,
+                "credit_wei": str(credit_wei),
+            }
+            for account, is_byzantine, reputation_ppb, credit_wei in standings
+        ],
+        "rounds": [asdict(item) for item in metrics],
+        "lie": {**asdict(lie), "fee_wei": str(lie.fee_wei)},
+    }
+
+
+def verify(run: Path) -> tuple[int, dict[str, Any]]:
+    """(exit code, report) of `veriflock verify --run`, a process that shares nothing with us but the folder."""
+    command = [str(Path(sys.executable).with_name("veriflock")), "verify", "--run", run.name, "--without-sums"]
+    command += ["--report", f"{run.name}/report.json", "--format", "json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=VERIFY_TIMEOUT_S, check=False, cwd=run.parent
+    )
+    if not done.stdout:
+        raise UnavailableError(f"the verifier said nothing: {done.stderr.strip()}")
+    return done.returncode, json.loads(done.stdout)
+
+
+def link_latest(run: Path) -> None:
+    """runs/latest points at the newest run."""
+    latest = run.parent / "latest"
+    latest.unlink(missing_ok=True)
+    latest.symlink_to(run.name)
+
+
+def stop(number: int, _frame: object) -> None:
+    """SIGTERM ends the demo as Ctrl-C does: through the exit stack."""
+    raise KeyboardInterrupt(number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        typer.run(main)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("stopped; nothing is left running")
+        sys.exit(130)
+    except (VeriflockError, UnavailableError, OSError) as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
+        sys.exit(2 if not isinstance(error, VeriflockError) else 1)

@@ -1,0 +1,364 @@
+"""A federation on one machine: chain, contracts, votes, and the processes of all parties.
+
+Responsible for: founding it, and the acts in which the demo plays the consortium.
+Must not know:   what is shown, or what is written down.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from coordinator import anvil
+from coordinator.chain import Call, Chain
+from coordinator.config import render_config
+from coordinator.consortium import Member, about, admit_enclave, resolve, trust_root
+from coordinator.deploy import Deployment, deploy
+from coordinator.founding import Founding
+from coordinator.founding import Member as FoundingMember
+from coordinator.keyfile import make_certificate, new_key, write_key, write_private
+from coordinator.ledger import EnclaveState, Ledger
+from coordinator.outbox import MemoryRecords, Outbox
+from coordinator.platform.keys import read_keys
+from coordinator.platform.manifest import build_image
+from demo_parts.observe import Site, registered_enclaves
+from demo_parts.options import Options
+from demo_parts.processes import Member as Process
+from demo_parts.processes import Processes
+from participant import data
+from participant.models import model_named
+from participant.trainers import trainer_class
+from protocol import fixedpoint, rulebook, sealing
+from protocol.attestation.trust import RootKind
+from protocol.charter import Charter
+from protocol.errors import UnavailableError
+from protocol.events import Action
+from protocol.keys import address, to_hex
+from protocol.messages import chain_hash
+from protocol.terms import Terms
+
+ETHER = 10**18
+MEMBERS = 3
+DELAY_S = 60
+"""Of every vote that adds something.  The demo moves the clock over it."""
+WINDOWS_S = (600, 10, 10, 120, 60)
+"""submit, receipts, commit, propose, challenge: more than anyone here needs, since the demo moves the clock."""
+BUDGET_WEI = ETHER // 100
+BOND_WEI = ETHER
+DEPOSIT_WEI = ETHER // 10
+PURSE_WEI = 100 * ETHER
+"""What every account starts with, from Anvil."""
+RPC_TIMEOUT_S = 30.0
+TRANSACTION_TIMEOUT_S = 60.0
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainee:
+    """One participant process."""
+
+    process: Process
+    """Its process."""
+    account: bytes
+    """Its address."""
+    is_byzantine: bool
+    """Whether it attacks."""
+
+
+class Federation:
+    """Everything that runs, founded step by step."""
+
+    def __init__(self, options: Options, *, work: Path, chain: anvil.Anvil, processes: Processes) -> None:
+        """
+        work: a private folder for keys and state; it is thrown away afterwards.
+        """
+        self.options = options
+        self.rpc = chain.rpc
+        self.chain = Chain(chain.rpc, timeout_s=RPC_TIMEOUT_S)
+        self._work = work
+        self.processes = processes
+        self.dataset = data.load(options.dataset)
+        self.charter = self._charter()
+        initial = trainer_class(options.trainer).initial(self.charter, options.seed)
+        genesis = fixedpoint.model_from_floats(initial, self.charter.model_exponent)
+        self.genesis_model = fixedpoint.encode_model(genesis)
+        self.coordinator_key = new_key()
+        self.coordinator_url = ""
+        self._member_keys = [new_key() for _ in range(MEMBERS)]
+        self.terms = self._terms()
+        self.deployment: Deployment | None = None
+        self.trainees: list[Trainee] = []
+        self.coordinator: Process | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The deployed ledger."""
+        if self.deployment is None:
+            raise UnavailableError("the contracts are not deployed")
+        return Ledger(self.chain, self.deployment.ledger, from_block=self.deployment.from_block)
+
+    def found(self) -> Deployment:
+        """Deploy the four contracts, give everybody a purse, put the coordinator's bond and the treasury in."""
+        deployer = new_key()
+        self._fill_purses([address(deployer), address(self.coordinator_key), *map(address, self._member_keys)])
+        members = tuple(
+            FoundingMember(account=address(key), hpke_key=secrets.token_bytes(32)) for key in self._member_keys
+        )
+        founding = Founding(
+            charter=self.charter,
+            genesis_model=self.genesis_model,
+            members=members,
+            terms=self.terms,
+            deposit_wei=DEPOSIT_WEI,
+            minimum_bond_wei=BOND_WEI,
+            delay_s=DELAY_S,
+        )
+        self.deployment = deploy(
+            self.chain, self._outbox(deployer), MemoryRecords(), founding, federation=secrets.token_bytes(32)
+        )
+        host = self._outbox(self.coordinator_key)
+        host.send("bond", self.ledger.bond_call(BOND_WEI))
+        host.send("fund", self.ledger.fund_call(2 * self.options.rounds * BUDGET_WEI))
+        return self.deployment
+
+    def start_platform(self) -> None:
+        """The simulated platform, and the votes that trust its root and allow the enclave's measurement."""
+        self.platform = self.processes.start(
+            "platform", "platform", "serve", "--dir", str(self._work / "platform"), "--socket", str(self.socket)
+        )
+        wait_for("the platform", self.socket.exists, self.processes)
+        keys = read_keys(self._work / "platform")
+        if keys is None:
+            raise UnavailableError("the platform has no keys")
+        self.root = keys.pki.root_key_hash
+        self.measurement = build_image(self.charter.encode(), source=ROOT).measurement
+
+    @property
+    def socket(self) -> Path:
+        """The platform's."""
+        return self._work / "platform.sock"
+
+    def vote(self) -> None:
+        """Two of three members admit the coordinator, allow the measurement and trust the root."""
+        members = [Member(self.ledger, key) for key in self._member_keys]
+        motions = [
+            about(Action.ADMIT_COORDINATOR, address(self.coordinator_key)),
+            about(Action.ALLOW_MEASUREMENT, self.measurement),
+            trust_root(self.root, RootKind.SIMULATED),
+        ]
+        numbers = [resolve(members, motion) for motion in motions]
+        self.move_clock(self.chain.now() + DELAY_S + 1)
+        for number in numbers:
+            members[0].execute(number)
+
+    def start_coordinator(self) -> None:
+        """The host, which launches its enclave and registers it."""
+        folder = self._work / "coordinator"
+        if not folder.exists():
+            self._prepare_coordinator(folder)
+        port = int(self.coordinator_url.rsplit(":", 1)[1])
+        arguments = (
+            "--config",
+            str(folder / "coordinator.toml"),
+            "--rounds",
+            str(self.options.rounds),
+            "--keep-serving",
+        )
+        process = self.processes.start("coordinator", "coordinator", "serve", *arguments)
+        wait_for("the coordinator", lambda: listens(port), self.processes)
+        self.coordinator = process
+
+    def admit_enclave(self) -> bytes:
+        """Each voting member verifies the registered quote itself, then they admit the enclave."""
+        enclave = b""
+
+        def is_registered() -> bool:
+            nonlocal enclave
+            registered = registered_enclaves(self.ledger)
+            enclave = registered[-1] if registered else b""
+            return bool(enclave) and self.ledger.enclave(enclave).state is EnclaveState.REGISTERED
+
+        wait_for("the enclave's registration", is_registered, self.processes)
+        members = [Member(self.ledger, key) for key in self._member_keys]
+        for member in members[:2]:
+            member.check_enclave(enclave, now_s=self.chain.now(), allow_simulated=True)
+        number = resolve(members, admit_enclave(enclave, self.root))
+        self.move_clock(self.chain.now() + DELAY_S + 1)
+        members[0].execute(number)
+        return enclave
+
+    def start_participants(self) -> None:
+        """One process each; the last ones are Byzantine."""
+        options = self.options
+        keys = [new_key() for _ in range(options.participants)]
+        self._fill_purses([address(key) for key in keys])
+        for index, key in enumerate(keys):
+            is_byzantine = index >= options.participants - options.byzantine
+            folder = self._work / f"participant-{index}"
+            folder.mkdir(mode=0o700)
+            write_key(folder / "identity.key", key)
+            arguments = [
+                "--rpc",
+                self.rpc,
+                "--ledger",
+                to_hex(self.ledger.address),
+                "--coordinator",
+                self.coordinator_url,
+            ]
+            arguments += ["--ca", str(self.certificate), "--key", str(folder / "identity.key")]
+            arguments += ["--state", str(folder / "state"), "--split", options.split, "--index", str(index)]
+            arguments += ["--participants", str(options.participants), "--seed", str(options.seed)]
+            arguments += ["--trainer", options.trainer, "--allow-simulated", "--join", "--poll-s", "0.2"]
+            arguments += ["--attack", options.attack] if is_byzantine else []
+            process = self.processes.start(f"participant-{index}", "participant", "run", *arguments)
+            self.trainees.append(Trainee(process=process, account=address(key), is_byzantine=is_byzantine))
+
+    def stop_participants(self) -> None:
+        """After the last round."""
+        for trainee in self.trainees:
+            self.processes.stop_one(trainee.process)
+
+    def stop_coordinator(self) -> None:
+        """Politely; it comes back with `start_coordinator`."""
+        if self.coordinator is not None:
+            self.processes.stop_one(self.coordinator)
+            self.coordinator = None
+
+    @property
+    def certificate(self) -> Path:
+        """The coordinator's; participants accept no other."""
+        return self._work / "coordinator" / "certificate.pem"
+
+    def site(self) -> Site:
+        """The coordinator as anyone sees it."""
+        return Site(self.coordinator_url, self.certificate)
+
+    @property
+    def data(self) -> Path:
+        """The coordinator's store."""
+        return self._work / "coordinator" / "data"
+
+    def move_clock(self, to: int) -> None:
+        """Anvil's clock, forward to a unix time; a block is mined there."""
+        anvil.call(self.rpc, "evm_setNextBlockTimestamp", to)
+        anvil.call(self.rpc, "evm_mine")
+
+    def anchor(self, digest: bytes) -> None:
+        """The digest of a record, in an event of the ledger."""
+        data = self.chain.contracts["RoundLedger"].call_data("anchor", digest)
+        self.host_outbox().send("anchor", Call(what="anchor", to=self.ledger.address, data=data))
+
+    def host_outbox(self) -> Outbox:
+        """Transactions with the coordinator's key, for the act in which the host lies."""
+        return self._outbox(self.coordinator_key)
+
+    def _prepare_coordinator(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700)
+        write_key(folder / "coordinator.key", self.coordinator_key)
+        certificate, key = make_certificate(["127.0.0.1", "localhost"], datetime.now(UTC))
+        (folder / "certificate.pem").write_bytes(certificate)
+        write_private(folder / "certificate.key", key)
+        (folder / "federation.json").write_bytes(self.charter.encode())
+        (folder / "genesis.model").write_bytes(self.genesis_model)
+        port = anvil.free_port()
+        from_block = self.deployment.from_block if self.deployment else 0
+        text = render_config(rpc=self.rpc, ledger=to_hex(self.ledger.address), from_block=from_block, port=port)
+        text = text.replace(json.dumps("platform.sock"), json.dumps(str(self.socket)))
+        text = text.replace(f"from_block = {from_block}", f"from_block = {from_block}\npoll_s = 0.1")
+        (folder / "coordinator.toml").write_text(text)
+        self.coordinator_url = f"https://127.0.0.1:{port}"
+
+    def _charter(self) -> Charter:
+        options = self.options
+        offsets, scales = data.standardisation_q16(self.dataset)
+        return Charter(
+            name=f"demo of {options.dataset}",
+            model=options.model,
+            dimension=model_named(options.model).dimension,
+            model_exponent=-24,
+            dataset=options.dataset,
+            classes=self.dataset.classes,
+            offsets_q16=tuple(offsets),
+            scales_q16=tuple(scales),
+            kem=sealing.KEM_HYBRID,
+        )
+
+    def _terms(self) -> Terms:
+        options = self.options
+        rule = rulebook.parse_rule(options.rule)
+        return Terms(
+            rule=int(rule),
+            chain=chain_hash(options.rule),
+            f=options.byzantine,
+            m=0,
+            min_counted=rulebook.minimum_counted(rule, f=options.byzantine, m=0),
+            exponent=-14,
+            dimension=self.charter.dimension,
+            norm_bound=0,
+            weight_cap=10_000,
+            optimizer=0,
+            learning_rate=1 << 16,
+            decay=0,
+            disclosure=0,
+            budget=BUDGET_WEI,
+            cohort_size=options.participants,
+            windows=WINDOWS_S,
+        )
+
+    def _outbox(self, key: bytes) -> Outbox:
+        return Outbox(MemoryRecords(), self.chain, key, timeout_s=TRANSACTION_TIMEOUT_S)
+
+    def _fill_purses(self, accounts: list[bytes]) -> None:
+        for account in accounts:
+            anvil.call(self.rpc, "anvil_setBalance", to_hex(account), hex(PURSE_WEI))
+
+
+@contextmanager
+def running(options: Options, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[Federation]:
+    """A founded federation with everything started and voted in, for as long as the block runs.
+
+    folder: where the logs go.  Keys and state are in a temporary folder that is removed.
+    tell:   takes a line for people after each step.
+    """
+    logs = folder / "logs"
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="veriflock-")))
+        processes = Processes(logs)
+        stack.callback(processes.stop)
+        chain = stack.enter_context(anvil.start(log=logs / "anvil.log"))
+        federation = Federation(options, work=work, chain=chain, processes=processes)
+        deployment = federation.found()
+        tell(f"chain {chain.rpc}, ledger {to_hex(deployment.ledger)}")
+        federation.start_platform()
+        federation.vote()
+        federation.start_coordinator()
+        federation.start_participants()
+        enclave = federation.admit_enclave()
+        measured = f"measurement 0x{federation.measurement.hex()[:16]}..."
+        tell(f"enclave 0x{enclave.hex()[:16]}..., {measured}, by vote")
+        yield federation
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on a port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(what: str, is_there: Callable[[], bool], processes: Processes, timeout_s: float = 60.0) -> None:
+    """Wait until a condition holds.  Raises UnavailableError at the deadline or when a process of ours has ended."""
+    deadline = time.monotonic() + timeout_s
+    while not is_there():
+        processes.check()
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"{what} did not come within {timeout_s:g} s", "look into the logs")
+        time.sleep(0.05)

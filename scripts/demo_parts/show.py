@@ -1,0 +1,171 @@
+"""What a person sees of the demo: a live table, a bar while participants train, and short paragraphs.
+
+Responsible for: rendering; colour only on a terminal.  With --json, one JSON object a line instead.
+Must not know:   how anything was obtained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from demo_parts.acts import Lie
+from demo_parts.acts import Progress as RoundProgress
+from demo_parts.record import RoundMetrics
+from protocol.keys import to_hex
+
+SIMULATED = "attestation is SIMULATED: it says nothing about hardware"
+ETHER = 10**18
+
+
+class Show:
+    """For people."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self._table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("round", "accuracy*", "counted", "refused", "absent", "flagged", "gas", "seconds"):
+            self._table.add_column(name, justify="right")
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._task = self._bar.add_task("starting", total=None)
+        self._live: Live | None = None
+
+    def step(self, text: str) -> None:
+        """One line of the prologue."""
+        self._console.print(f"[dim]-[/dim] {text}", soft_wrap=True)
+
+    @contextmanager
+    def rounds(self) -> Iterator[None]:
+        """The live table, for as long as rounds run.  Without a terminal it is printed once, at the end."""
+        with Live(Group(self._table, self._bar), console=self._console, refresh_per_second=8) as self._live:
+            yield
+            self._bar.stop()
+            self._live.update(self._table, refresh=True)
+        self._console.print()
+        self._console.print("[dim]* on a held-out split, measured by this demo: unattested.[/dim]")
+        self._console.print("[dim]  The chain's clock was moved past each deadline once all had answered.[/dim]\n")
+
+    def progress(self, progress: RoundProgress) -> None:
+        """The bar while participants train."""
+        text = f"round {progress.round}: training, receipts"
+        self._bar.update(self._task, description=text, completed=progress.received, total=progress.expected)
+
+    def round(self, metrics: RoundMetrics) -> None:
+        """A line of the table."""
+        accuracy = (
+            f"{metrics.accuracy:.4f}" if metrics.state == "settled" else f"{metrics.accuracy:.4f} ({metrics.state})"
+        )
+        flagged = f"[red]{metrics.flagged}[/red]" if metrics.flagged else "0"
+        values = (metrics.counted, metrics.refused, metrics.absent)
+        cells = [str(metrics.round), accuracy, *map(str, values), flagged, f"{metrics.gas:,}", f"{metrics.seconds:.1f}"]
+        self._table.add_row(*cells)
+
+    def lie(self, lie: Lie) -> None:
+        """The host's lie, and what the ledger said."""
+        self._console.print("[bold]The host lies.[/bold]  It proposes a tampered model, signed by its own key:")
+        self._console.print(f"  the ledger reverts: [red]{lie.error}[/red]", soft_wrap=True)
+        self._console.print(f"  transaction {lie.transaction}", soft_wrap=True)
+        fee = f"{lie.fee_wei / ETHER:g} ether"
+        self._console.print(f"  round {lie.round} is void; for proposing nothing that counts the host loses {fee}\n")
+
+    def standings(self, standings: list[tuple[bytes, bool, int, int]]) -> None:
+        """Reputations and payouts."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("participant", "", "reputation", "ether"):
+            table.add_column(name, justify="left" if name in ("participant", "") else "right")
+        for account, is_byzantine, reputation_ppb, credit_wei in standings:
+            mark = "[red]Byzantine[/red]" if is_byzantine else "honest"
+            table.add_row(to_hex(account), mark, f"{reputation_ppb / 1e9:.3f}", f"{credit_wei / ETHER:.6f}")
+        self._console.print(table)
+        self._console.print()
+
+    def report(self, report: dict[str, Any]) -> None:
+        """The verifier's: every check of the federation, a line a round, and in full whatever does not hold."""
+        self._console.print("[bold]An independent verifier[/bold], from the chain's dump and the public artifacts:")
+        held: dict[int, int] = {}
+        for check in report["checks"]:
+            number, round_id, is_ok = check["number"], check["round"], check["status"] == "ok"
+            if round_id is not None and is_ok:
+                held[round_id] = held.get(round_id, 0) + 1
+                continue
+            if round_id is None and held and number > max(check["number"] for check in report["checks"]) - 4:
+                self._rounds_held(held)
+                held = {}
+            place = f"round {round_id} " if round_id is not None else ""
+            mark = "[green]holds[/green]" if is_ok else f"[red]{check['status']}[/red]"
+            evidence = check["evidence"] if len(check["evidence"]) < 90 or not is_ok else check["evidence"][:87] + "..."
+            self._console.print(f"  {number:>2} {place}{check['name']:<10} {mark}  {escape(evidence)}", soft_wrap=True)
+        self._console.print(f"  not checked: {len(report['not_checked'])} things, named in the report")
+        colour = {"ok": "green"}.get(report["status"], "red")
+        total = sum(check["status"] == "ok" for check in report["checks"])
+        verdict = "everything that was checked holds" if report["status"] == "ok" else str(report["status"])
+        self._console.print(
+            f"  [bold {colour}]{verdict}[/bold {colour}]: {total} checks hold; {SIMULATED}\n", soft_wrap=True
+        )
+
+    def _rounds_held(self, held: dict[int, int]) -> None:
+        for round_id, count in sorted(held.items()):
+            self._console.print(f"  round {round_id:<8} [green]holds[/green]  {count} checks")
+
+    def end(self, paths: dict[str, str], seconds: float) -> None:
+        """Where everything is."""
+        for name, path in paths.items():
+            self._console.print(f"  {name:<10} {path}", soft_wrap=True)
+        self._console.print(f"[dim]{SIMULATED}; {seconds:.0f} s[/dim]")
+
+
+class JsonShow:
+    """For machines: one object a line."""
+
+    def step(self, text: str) -> None:
+        """As in Show."""
+        self._emit("step", text=text)
+
+    @contextmanager
+    def rounds(self) -> Iterator[None]:
+        """As in Show."""
+        yield
+
+    def progress(self, progress: RoundProgress) -> None:
+        """Nothing: a machine does not watch a bar."""
+
+    def round(self, metrics: RoundMetrics) -> None:
+        """As in Show."""
+        self._emit("round", **asdict(metrics))
+
+    def lie(self, lie: Lie) -> None:
+        """As in Show."""
+        self._emit("lie", **asdict(lie))
+
+    def standings(self, standings: list[tuple[bytes, bool, int, int]]) -> None:
+        """As in Show."""
+        for account, is_byzantine, reputation_ppb, credit_wei in standings:
+            values = {"byzantine": is_byzantine, "reputation_ppb": reputation_ppb, "credit_wei": credit_wei}
+            self._emit("standing", participant=to_hex(account), **values)
+
+    def report(self, report: dict[str, Any]) -> None:
+        """As in Show."""
+        self._emit("verification", report=report)
+
+    def end(self, paths: dict[str, str], seconds: float) -> None:
+        """As in Show."""
+        self._emit("end", **paths, seconds=round(seconds, 1), simulated=True)
+
+    def _emit(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event, **values}), flush=True)
