@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = 20
 INSTALL_TIMEOUT_S = 600
+SHOWN_LINES = 12
 
 
 def node_on_path() -> bool:
@@ -46,7 +47,8 @@ def main() -> None:
     command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     if done.returncode:
-        sys.exit(f"npm ci failed:\n{done.stdout}{done.stderr}")
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip() not in ("", "npm error")]
+        sys.exit("\n".join(["npm ci failed:", *said[:SHOWN_LINES]]))
 
 
 if __name__ == "__main__":
