@@ -185,7 +185,7 @@ class Session:
         if state.missing:
             raise RoundError("slots to be fed again before the round can close", expected="none", actual=state.missing)
         if state.signed is None:
-            # on a copy: a close that fails midway must not free a slot, whose participant could then get a second receipt
+            # on a copy: a close that fails midway must not free a slot, which could then get a second receipt
             closing = state.copy()
             for text, commitment in sorted(commitments.items()):
                 slot = _slot(text, len(state.cohort))

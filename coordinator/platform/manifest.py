@@ -40,8 +40,9 @@ INTERPRETER_FLAGS = ("-I", "-S", "-B")
 """Isolated from environment and user, without site-packages and its start-up hooks, without writing byte code."""
 
 BOOTSTRAP = """\
-import ctypes, os, runpy, sys
+import ctypes, os, resource, runpy, sys
 parent, door, control, *path = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys and rows
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: killed when the platform dies, however it dies
 if os.getppid() != int(parent):

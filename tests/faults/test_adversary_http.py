@@ -15,6 +15,7 @@ import pytest
 import uvicorn
 
 from coordinator import server as module
+from coordinator.app import UploadGate
 from coordinator.doorkeeper import Doorkeeper
 from participant import client
 from participant.client import connect
@@ -72,6 +73,26 @@ def connection(address: str, *, is_answered: bool | None = None) -> SimpleNamesp
     """What the doorkeeper sees of one of uvicorn's connections."""
     cycle = None if is_answered is None else SimpleNamespace(response_complete=is_answered)
     return _Hashable(client=(address, 1), cycle=cycle)
+
+
+def test_slow_uploads_from_one_address_leave_places_for_others() -> None:
+    async def scenario() -> list[str]:
+        gate, seen = UploadGate(8), []
+
+        async def upload(host: str, sender: str, seconds: float) -> None:
+            async with gate.enter(host, sender):
+                seen.append(sender)
+                await asyncio.sleep(seconds)
+
+        slow = [asyncio.create_task(upload("attacker", f"slow {i}", 60)) for i in range(20)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(upload("elsewhere", "honest", 0), 5)
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        return seen
+
+    assert asyncio.run(scenario()) == ["slow 0", "slow 1", "honest"]
 
 
 class _Hashable(SimpleNamespace):

@@ -198,15 +198,15 @@ def test_every_branch_has_a_status_and_the_leaves_come_before_their_branch() -> 
 def test_one_sender_has_one_upload_in_flight_and_others_are_let_in() -> None:
     async def scenario() -> list[str]:
         gate, seen = UploadGate(2), []
-        async with gate.enter("a"):
+        async with gate.enter("1.2.3.4", "a"):
             try:
-                async with gate.enter("a"):
+                async with gate.enter("1.2.3.4", "a"):
                     seen.append("a twice")
             except RoundError as error:
                 seen.append(str(error))
-            async with gate.enter("b"):
+            async with gate.enter("5.6.7.8", "b"):
                 seen.append("b")
-        async with gate.enter("a"):
+        async with gate.enter("1.2.3.4", "a"):
             seen.append("a again")
         return seen
 

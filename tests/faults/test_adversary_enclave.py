@@ -1,0 +1,119 @@
+"""What a hostile host, participant or stranger asks of an enclave to get two signatures, or to see what is sealed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coordinator.door import MAX_TEXT
+from protocol import keys, sealing, trees
+from protocol.encoding import encode
+from protocol.hashing import sha256
+from protocol.messages import Receipt, RoundResult, Spec
+from protocol.sealing import Payload
+from tests.unit.platform_world import copy_tree, eventually, look, start
+from tests.unit.test_enclave import COHORT, KEY_OF, LAUNCH, Host, payload_of, row_of, seal, send
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path / "platform")
+
+
+def opened(host: Host, **changes: int) -> Spec:
+    spec = host.spec(**changes)
+    host.open(spec)
+    return spec
+
+
+def test_a_close_that_fails_midway_frees_no_slot_for_a_second_receipt(host: Host) -> None:
+    spec = opened(host)
+    receipt = Receipt.from_map(send(host, spec, 0)["receipt"])
+    assert host.close({"0": sha256(b"never committed"), "1": b"short"})["error"] == "Encoding"
+    second = send(host, spec, 0, row=row_of(9))
+    assert second["refused"].startswith("a second update of one participant")
+    assert Receipt.from_map(send(host, spec, 0)["receipt"]) == receipt
+
+
+def test_a_host_that_closes_early_is_shown_no_row(host: Host) -> None:
+    spec = opened(host, min_counted=3)
+    send(host, spec, 2)
+    closed = host.close()
+    assert closed["aggregate"] is None
+    assert closed["rows"] == [None] * 6
+    assert RoundResult.from_map(closed["result"]).counted == 0b100
+
+
+def test_what_stands_in_the_wrong_field_of_a_payload_is_not_told_to_the_host(host: Host) -> None:
+    spec = opened(host)
+    payload = payload_of(spec, 2)
+    confused = {**payload.update.to_map(), "samples": payload.row}
+    sealed = encode({"row": payload.row, "signature": payload.signature, "update": confused})
+    reply = host.submit(COHORT[2], seal(host, spec, 2, sealed))
+    assert reply["refused"] == "Update.samples: expected uint32"
+    assert payload.row[:8].hex() not in repr(reply)
+
+
+def test_a_strangers_payload_with_an_endless_name_gets_an_answer_that_the_host_can_read(host: Host) -> None:
+    spec = opened(host)
+    payload = payload_of(spec, 2)
+    named = {"row": b"", "signature": payload.signature, "update": payload.update.to_map(), "x" * 4000: 1}
+    reply = host.submit(COHORT[2], seal(host, spec, 2, encode(named)))
+    assert max(len(str(value)) for value in reply.values()) < 1000 < MAX_TEXT
+
+
+def other_signature(key: bytes, digest: bytes) -> bytes:
+    """Valid, of the same key over the same digest, with another nonce than RFC 6979's."""
+    nonce, point = 12345, keys.public_key((12345).to_bytes(32))
+    r = int.from_bytes(point[:32]) % keys.ORDER
+    s = pow(nonce, -1, keys.ORDER) * (int.from_bytes(digest) + r * int.from_bytes(key)) % keys.ORDER
+    v = point[63] & 1
+    if s > keys.ORDER // 2:
+        s, v = keys.ORDER - s, 1 - v
+    return r.to_bytes(32) + s.to_bytes(32) + bytes([27 + v])
+
+
+def test_the_same_update_under_another_signature_changes_no_leaf(host: Host) -> None:
+    spec = opened(host)
+    for slot in range(4):
+        send(host, spec, slot)
+    payload = payload_of(spec, 2)
+    signature = other_signature(KEY_OF[COHORT[2]], payload.update.digest(LAUNCH.domain))
+    other = Payload(update=payload.update, signature=signature, row=payload.row)
+    assert "receipt" in host.submit(COHORT[2], seal(host, spec, 2, sealing.encode_payload(other)))
+    assert trees.parse_set_leaf(host.close()["set"][2]).signature == payload.signature
+
+
+@pytest.mark.parametrize("kept", [("keys",), ("keys", "round")], ids=["from nothing", "from an older state"])
+@pytest.mark.xfail(strict=True, reason="needs the platform's counter: docs/trust.md, rolling back")
+def test_a_host_that_gives_back_older_state_gets_no_second_result(host: Host, kept: tuple[str, ...]) -> None:
+    spec = opened(host)
+    for slot in range(4):
+        send(host, spec, slot)
+    older = {name: host.blobs[name] for name in kept}
+    sealed = [seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(6)]
+    first = host.close()
+    again = Host(Path(), blobs=older, hardware=host.hardware)
+    again.open(spec)
+    for slot in range(5):
+        again.submit(COHORT[slot], sealed[slot])
+    second = again.close()
+    assert second.get("result", first["result"]) == first["result"]
+
+
+def test_an_enclave_that_crashes_leaves_no_core_file(tmp_path: Path) -> None:
+    platform = start(tmp_path / "p", tmp_path / "p.sock", copy_tree(tmp_path / "tree"))
+    try:
+        with platform.launch() as door:
+            look(door)
+            lists = Path(f"/proc/{platform.process.pid}/task").glob("*/children")
+            [pid] = [int(pid) for text in lists for pid in text.read_text().split()]
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            [line] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+            assert line.split()[4:6] == ["0", "0"]
+    finally:
+        platform.process.terminate()
+        eventually(lambda: platform.process.poll() is not None)
+        assert platform.process.stdout is not None
+        platform.process.stdout.close()
