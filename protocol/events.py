@@ -3,6 +3,7 @@
 Responsible for: (topics, data) of a log to an event of ours, strictly; and `stream`, recomputed.
 Must not know:   chains, blocks, or what an event means for anybody's state.
 
+Spec: docs/protocol.md section 7.
 Twin: contracts/src/interfaces (names and fields), contracts/src/Stream.sol (the rolling hash).
 """
 

@@ -7,6 +7,7 @@ Must not know:   any check.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,6 +38,10 @@ def verify(
     run: Annotated[Path | None, typer.Option(help="A run folder: chain, artifacts and record, all offline.")] = None,
     round_: Annotated[int | None, typer.Option("--round", min=1, help="One round only.")] = None,
     rounds: Annotated[str | None, typer.Option(help="A range of rounds, such as 3-7.")] = None,
+    federation: Annotated[
+        str | None, typer.Option(help="Federation id that you were told; another is refuted.")
+    ] = None,
+    genesis: Annotated[str | None, typer.Option(help="Genesis hash that you were told; another is refuted.")] = None,
     without_sums: Annotated[
         bool, typer.Option("--without-sums", help="With --run: SHA256SUMS is not written yet; leave its check out.")
     ] = False,
@@ -57,14 +62,18 @@ def verify(
         raise typer.BadParameter("give --round or --rounds, not both")
     if artifacts is not None and coordinator is not None:
         raise typer.BadParameter("give --artifacts or --coordinator, not both")
+    told = _digest(federation, "--federation"), _digest(genesis, "--genesis")
     progress = Console(stderr=True) if sys.stderr.isatty() and format_ == "text" else None
     report = Report(on_check=None if progress is None else _tell(progress))
     try:
         span = rounds or (str(round_) if round_ else None)
         subject = _subject(rpc, ledger, artifacts, coordinator, ca, run, span)
-        verify_federation(replace(subject, without_sums=without_sums), report)
-        if isinstance(subject.artifacts, CoordinatorArtifacts):
-            subject.artifacts.close()
+        subject = replace(subject, without_sums=without_sums, federation=told[0], genesis=told[1])
+        try:
+            verify_federation(subject, report)
+        finally:
+            if isinstance(subject.artifacts, CoordinatorArtifacts):
+                subject.artifacts.close()
     except VeriflockError as error:
         report.fail(Status.REFUTED, str(error))
     except (UnavailableError, OSError) as error:
@@ -108,6 +117,15 @@ def _subject(
         last_round=last,
         folder=run,
     )
+
+
+def _digest(text: str | None, option: str) -> bytes | None:
+    """64 hexadecimal digits, behind 0x or not."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
+        raise typer.BadParameter("expected 64 hexadecimal digits", param_hint=option)
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 def _tell(console: Console) -> Callable[[Check], None]:

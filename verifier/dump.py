@@ -1,7 +1,8 @@
 """A chain from Anvil's dumped state (`anvil_dumpState`, decompressed), read directly and re-verified from its bytes.
 
 Responsible for: every header chained by its hash, every transaction and receipt under its root, the state under the
-                 newest header's state root; so a changed byte is noticed here, by a check with a name.
+                 newest header's state root, every transaction under its signer; so a changed byte is noticed here, by a
+                 check with a name.
 Must not know:   what the contracts mean.
 
 What a dump holds besides (call traces) is neither read nor relied upon.  Nothing here shows that a chain is the one
@@ -15,10 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import EncodingError, UnavailableError, VerificationError
+from protocol.errors import EncodingError, LengthError, UnavailableError, VerificationError
 from protocol.hashing import keccak256
-from verifier.chain import HEADER_FIELDS, Header, Log, data, parse_header, parse_json, quantity
+from protocol.keys import Address, to_hex
+from verifier.chain import HEADER_FIELDS, Header, Log, parse_header
+from verifier.files import read_file
+from verifier.transactions import Transaction, parse_transaction
 from verifier.trie import EMPTY_ROOT, Rlp, account, integer, list_root, rlp, secure_root, storage_root
+from verifier.values import data, parse_json, quantity
 
 MAX_DUMP_BYTES = 1 << 30
 """A dump that is larger is refused unread."""
@@ -68,8 +73,8 @@ class DumpChain:
     def __init__(self, raw: bytes, *, name: str = "chain.json") -> None:
         self._name = name
         self._logs: list[Log] = []
-        self._transactions: set[bytes] = set()
-        self._chain_ids: set[int] = set()
+        self._transactions: dict[bytes, Transaction] = {}
+        self._nonces: dict[Address, int] = {}
         try:
             self._load(_parse_json(raw))
         except (KeyError, TypeError, AttributeError) as error:
@@ -88,16 +93,18 @@ class DumpChain:
         root = state_root(self._accounts, is_pruned=False)
         if expected not in (root, state_root(self._accounts, is_pruned=True)):
             raise VerificationError("state root of the accounts", check="chain.state", expected=expected, actual=root)
+        for sender, nonce in self._nonces.items():
+            known = self._accounts.get(sender)
+            _check_nonce(sender, nonce, 0 if known is None else known.nonce)
 
     @classmethod
     def read(cls, path: Path) -> DumpChain:
         """The dump in a file.  Raises UnavailableError when it can't be read."""
         try:
-            if path.stat().st_size > MAX_DUMP_BYTES:
-                raise UnavailableError(f"{path} is larger than {MAX_DUMP_BYTES} bytes")
-            return cls(path.read_bytes(), name=str(path))
-        except OSError as error:
-            raise UnavailableError(f"can't read {path} ({error.strerror})", "give the run folder of a demo") from error
+            raw = read_file(path, MAX_DUMP_BYTES)
+        except LengthError as error:
+            raise UnavailableError(f"{path} is larger than {MAX_DUMP_BYTES} bytes") from error
+        return cls(raw, name=str(path))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -111,9 +118,10 @@ class DumpChain:
 
     def chain_id(self) -> int:
         """Chain id that every transaction of the dump was signed for."""
-        if len(self._chain_ids) != 1:
-            raise UnavailableError(f"the dump's transactions name {len(self._chain_ids)} chain ids, not one")
-        return next(iter(self._chain_ids))
+        found = {transaction.chain_id for transaction in self._transactions.values()} - {None}
+        if len(found) != 1:
+            raise UnavailableError(f"the dump's transactions name {len(found)} chain ids, not one")
+        return found.pop() or 0
 
     def genesis_hash(self) -> bytes:
         """Hash of block 0."""
@@ -155,6 +163,21 @@ class DumpChain:
         """Whether a transaction of that hash is in a block."""
         return transaction in self._transactions
 
+    def transaction(self, transaction: bytes) -> Transaction:
+        """The transaction of that hash."""
+        if transaction not in self._transactions:
+            raise UnavailableError(f"the dump has no transaction {transaction.hex()}")
+        return self._transactions[transaction]
+
+    def creation(self, address: bytes) -> Transaction | None:
+        """The transaction that created a contract, where one did without another contract's help."""
+        found = (entry for entry in self._transactions.values() if entry.to is None and entry.created == address)
+        return next(found, None)
+
+    def has_signed(self, address: Address) -> bool:
+        """Whether a transaction of this chain was signed by that address."""
+        return address in self._nonces
+
     def _check_transactions(self, blocks: Iterable[Any], entries: list[Any]) -> None:
         by_place = {}
         for entry in entries:
@@ -163,45 +186,47 @@ class DumpChain:
                 raise EncodingError("two transactions at one place of the dump", actual=place)
             by_place[place] = entry
         for header, block in zip(self._headers, blocks, strict=True):
-            raw = [self._transaction(item) for item in _list(block, "transactions")]
-            found = [by_place.pop((header.number, index), None) for index in range(len(raw))]
+            signed = [self._transaction(item) for item in _list(block, "transactions")]
+            found = [by_place.pop((header.number, index), None) for index in range(len(signed))]
             if any(entry is None for entry in found):
                 raise VerificationError(
                     f"block {header.number} has a transaction without receipt", check="chain.receipts"
                 )
-            _equal("transactions root", header, header.transactions_root, list_root(raw))
+            _equal("transactions root", header, header.transactions_root, list_root([entry.raw for entry in signed]))
             receipts = []
             first = len(self._logs)
-            for transaction, entry in zip(raw, found, strict=True):
-                receipts.append(self._receipt(header, keccak256(transaction), entry, first))
+            for transaction, entry in zip(signed, found, strict=True):
+                receipts.append(self._receipt(header, transaction, entry, first))
             _equal("receipts root", header, header.receipts_root, list_root(receipts))
         if by_place:
             raise VerificationError("the dump has receipts of no block's transaction", check="chain.receipts")
 
-    def _transaction(self, item: Any) -> bytes:
+    def _transaction(self, item: Any) -> Transaction:
         fields = _map(item, "transaction")
         if item["impersonated_sender"] is not None:
             raise VerificationError("a transaction that nobody signed (impersonated)", check="chain.transactions")
-        raw = _encode_transaction(fields)
+        found = parse_transaction(fields)
         claimed = data(fields["hash"], "hash of a transaction", 32)
-        if keccak256(raw) != claimed:
+        if found.hash != claimed:
             raise VerificationError(
-                "hash of a transaction", check="chain.transactions", expected=keccak256(raw), actual=claimed
+                "hash of a transaction", check="chain.transactions", expected=found.hash, actual=claimed
             )
-        self._transactions.add(claimed)
-        if "chainId" in fields:
-            self._chain_ids.add(quantity(fields["chainId"], "chainId"))
-        return raw
+        _check_nonce(found.sender, self._nonces.get(found.sender, 0), found.nonce)
+        self._nonces[found.sender] = found.nonce + 1
+        self._transactions[found.hash] = found
+        return found
 
-    def _receipt(self, header: Header, transaction: bytes, entry: Any, first: int) -> bytes:
+    def _receipt(self, header: Header, transaction: Transaction, entry: Any, first: int) -> bytes:
         """RLP of a receipt (EIP-2718), its envelope compared, its logs kept.  first: logs before its block."""
-        if data(entry["info"]["transaction_hash"], "transaction of a receipt", 32) != transaction:
-            raise VerificationError(
-                "transaction of a receipt",
-                check="chain.receipts",
-                expected=transaction,
-                actual=entry["info"]["transaction_hash"],
-            )
+        info = _map(entry, "info")
+        for what, expected, actual in (
+            ("transaction", transaction.hash, data(info["transaction_hash"], "transaction of a receipt", 32)),
+            ("sender", transaction.sender, data(info["from"], "sender in a receipt", 20)),
+        ):
+            if expected != actual:
+                raise VerificationError(
+                    f"{what} of a receipt", check="chain.receipts", expected=expected, actual=actual
+                )
         if data(entry["block_hash"], "block of a receipt", 32) != header.hash:
             raise VerificationError(
                 f"hash of block {header.number}",
@@ -217,7 +242,7 @@ class DumpChain:
                 topics=tuple(data(topic, "topic", 32) for topic in _list(item, "topics")),
                 data=data(item["data"], "data of a log"),
                 block_number=header.number,
-                transaction=transaction,
+                transaction=transaction.hash,
                 index=len(self._logs) - first,
             )
             self._logs.append(log)
@@ -232,6 +257,14 @@ class DumpChain:
             ]
         )
         return body if kind == 0 else bytes([kind]) + body
+
+
+def _check_nonce(sender: Address, expected: int, actual: int) -> None:
+    """An account's transactions are numbered from 0: none of them was left out, none stands here twice."""
+    if expected != actual:
+        raise VerificationError(
+            f"nonce of {to_hex(sender)}", check="chain.transactions", expected=expected, actual=actual
+        )
 
 
 def _check_headers(blocks: list[Any]) -> list[Header]:
@@ -307,34 +340,6 @@ def _base_fee(parent: dict[str, Any]) -> int:
     if used > target:
         return fee + max(fee * (used - target) // target // DENOMINATOR, 1)
     return fee - fee * (target - used) // target // DENOMINATOR
-
-
-def _encode_transaction(fields: dict[str, Any]) -> bytes:
-    """The signed bytes of a transaction (EIP-2718; types 0, 1 and 2)."""
-
-    def number(name: str) -> bytes:
-        return integer(quantity(fields[name], name))
-
-    kind = quantity(fields.get("type", "0x0"), "type of a transaction")
-    to = b"" if fields["to"] is None else data(fields["to"], "to", 20)
-    call: list[Rlp] = [number("gas"), to, number("value"), data(fields["input"], "input")]
-    if kind == 0:
-        v, chain_id = quantity(fields["v"], "v"), quantity(fields["chainId"], "chainId")
-        if (v - 35) // 2 != chain_id:  # EIP-155
-            raise EncodingError("v of a transaction", expected=f"of chain {chain_id}", actual=v)
-        return rlp([number("nonce"), number("gasPrice"), *call, number("v"), number("r"), number("s")])
-    if kind not in (1, 2):
-        raise UnavailableError(f"the dump has a transaction of type {kind}, which this verifier does not know")
-    if fields.get("v", fields["yParity"]) != fields["yParity"]:
-        raise EncodingError("v of a transaction", expected=fields["yParity"], actual=fields["v"])
-    prices = ["gasPrice"] if kind == 1 else ["maxPriorityFeePerGas", "maxFeePerGas"]
-    access: list[Rlp] = [
-        [data(item["address"], "address", 20), [data(key, "storage key", 32) for key in item["storageKeys"]]]
-        for item in _list(fields, "accessList")
-    ]
-    signature = [number("yParity"), number("r"), number("s")]
-    head = [number(name) for name in ("chainId", "nonce", *prices)]
-    return bytes([kind]) + rlp([*head, *call, access, *signature])
 
 
 def _parse_account(value: Any) -> Account:

@@ -10,20 +10,23 @@ VerificationError.
 from __future__ import annotations
 
 import ssl
-import time
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
-from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError
+from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VeriflockError
 from protocol.hashing import sha256
+from verifier.files import read_file
+from verifier.http import Exchanges
 
 TIMEOUT_S = 60.0
-"""For one whole artifact, however slowly the bytes come."""
+"""For one whole artifact, however slowly it drips."""
 
 MAX_EVIDENCE_BYTES = 1 << 20
 """256 slots need less than 64 KiB."""
+
+MAX_CA_BYTES = 1 << 20
 
 
 class ArtifactSource(Protocol):
@@ -54,25 +57,33 @@ class FolderArtifacts:
 
     def evidence(self, round_id: int) -> bytes:
         """The CBOR of a round's RoundEvidence."""
-        return _read(self._folder / "rounds" / f"{round_id}.cbor", MAX_EVIDENCE_BYTES)
+        return read_file(self._folder / "rounds" / f"{round_id}.cbor", MAX_EVIDENCE_BYTES)
 
     def blob(self, digest: bytes, size: int) -> bytes:
         """The `size` bytes whose SHA-256 is `digest`."""
-        return _checked(_read(self._folder / "blobs" / digest.hex(), size, exactly=True), digest, size)
+        return _checked(read_file(self._folder / "blobs" / digest.hex(), size, exactly=True), digest, size)
 
 
 class CoordinatorArtifacts:
     """GET /v1/rounds/{r}/evidence and /v1/blobs/{sha256} of a coordinator, over TLS."""
 
-    def __init__(self, url: str, ca: Path | None, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        ca: Path | None,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._url = url.rstrip("/")
         try:
-            context = ssl.create_default_context(cafile=str(ca) if ca else None)
-        except (OSError, ssl.SSLError) as error:
+            pem = None if ca is None else read_file(ca, MAX_CA_BYTES).decode("ascii")
+            context = ssl.create_default_context(cadata=pem)
+        except (VeriflockError, ValueError, OSError) as error:  # ssl.SSLError is an OSError
             raise UnavailableError(
                 f"can't read the CA file {ca} ({error})", "give the coordinator's with --ca"
             ) from error
-        self._client = httpx.Client(timeout=TIMEOUT_S, verify=context, transport=transport, trust_env=False)
+        self._exchanges = Exchanges(timeout_s=timeout_s, context=context, transport=transport)
 
     def describe(self) -> str:
         """For people: what this source is."""
@@ -88,40 +99,17 @@ class CoordinatorArtifacts:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        self._exchanges.close()
 
     def _get(self, path: str, limit: int) -> bytes:
-        deadline = time.monotonic() + TIMEOUT_S
-        body = bytearray()
         try:
-            with self._client.stream("GET", self._url + path) as response:
-                if response.status_code != 200:
-                    raise UnavailableError(f"{self._url}{path} answers {response.status_code}", "is the round settled?")
-                for piece in response.iter_bytes():
-                    body += piece
-                    if len(body) > limit:
-                        raise LengthError(f"length of {path}", expected=f"at most {limit}", actual=len(body))
-                    if time.monotonic() > deadline:
-                        raise UnavailableError(f"{self._url}{path} does not end in {TIMEOUT_S:.0f} s")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            status, body = self._exchanges.exchange("GET", self._url + path, limit=limit)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             why = f"{self._url}{path} does not answer ({type(error).__name__})"
             raise UnavailableError(why, "check --coordinator and --ca") from error
-        return bytes(body)
-
-
-def read_file(path: Path, limit: int) -> bytes:
-    """A file of at most `limit` bytes.  Raises UnavailableError, LengthError."""
-    return _read(path, limit)
-
-
-def _read(path: Path, limit: int, *, exactly: bool = False) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > limit or (exactly and size != limit):
-            raise LengthError(f"length of {path.name}", expected=limit, actual=size)
-        return path.read_bytes()
-    except OSError as error:
-        raise UnavailableError(f"can't read {path} ({error.strerror})", "give the folder that has it") from error
+        if status != httpx.codes.OK:
+            raise UnavailableError(f"{self._url}{path} answers {status}", "is the round settled?")
+        return body
 
 
 def _checked(body: bytes, digest: bytes, size: int) -> bytes:

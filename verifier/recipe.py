@@ -4,10 +4,10 @@ Responsible for: the order of the checks, and that each is run and reported.
 Must not know:   how any of them is done (checks/).
 
     of the federation, once
-     1 chain        the source answers and does not contradict itself; a dump's every hash is right
+     1 chain        the source answers and does not contradict itself; of a dump every hash and signer is right
      2 code         the four contracts run the committed code and refer to each other
      3 streams      no event is missing: each contract's rolling hash
-     4 votes        every decision of the consortium, counted again
+     4 votes        every decision of the consortium, counted again; founding and votes by who signed them
      5 storage      the events, replayed, are what is stored: reputations and credits among it
      6 money        what is owed is there
     of every round
@@ -35,9 +35,11 @@ Must not know:   how any of them is done (checks/).
     27 charter      federation.json is what the ledger names
     28 record       record.json is anchored on this chain
     29 blobs        every blob is what its name says
-    30 sums         every file is what SHA256SUMS says
+    30 sums         every file is what SHA256SUMS says, and nothing there is anything else
 
-Spec: docs/protocol.md, the verifier's recipe.
+Checks 4, 6 to 8, 12, 13, 18, 26 and 28 hold each event against the transaction that it stands under (calls.py).
+
+Spec: docs/protocol.md section 8.
 """
 
 from __future__ import annotations
@@ -51,20 +53,26 @@ from typing import Any
 
 from protocol.errors import UnavailableError, VeriflockError
 from protocol.keys import Address, to_hex
+from verifier.apply import apply_all
+from verifier.calls import Calls
 from verifier.chain import ChainSource
 from verifier.checks import chain as chain_checks
 from verifier.checks import folder as folder_checks
 from verifier.checks import opening, replaying, result, storage, votes
 from verifier.checks.folder import Record
 from verifier.evidence import ArtifactSource
-from verifier.report import Report
+from verifier.report import Report, Status
 from verifier.world import Case, World
 
 NOT_CHECKED = (
+    "whose federation this is: compare ledger, federation id, genesis hash and members with what your consortium told"
+    " you (--federation and --genesis pin them)",
+    "execution: no EVM is run; receipts, logs and storage of a dump are held to their hashes, to their signers and to"
+    " the replay of events, so a call that failed and is shown as one that succeeded is not noticed by that alone",
     "consensus: that this chain is the one that others see (members' checkpoints)",
     "a node's word: over RPC, storage and logs are not proven against the state root; give a dump or a node you trust",
     "quotes: revocation lists, TCB level and advisories (collateral), and their verification on chain",
-    "measurement: that the measured code is the source you read (veriflock measure)",
+    "measurement: that the measured code is the source you read (veriflock platform measure)",
     "refusals: why a slot was refused or does not open; only the enclave saw it",
     "receipts: promises that were broken are known to who holds the receipt",
     "disputes: fraud proofs and withheld data",
@@ -116,6 +124,10 @@ class Subject:
     """None: up to the newest."""
     folder: Path | None = None
     """A run folder whose charter, record and sums are to be checked too."""
+    federation: bytes | None = None
+    """The federation id that the reader was told; None: any."""
+    genesis: bytes | None = None
+    """The genesis hash that the reader was told; None: any."""
     without_sums: bool = False
     """SHA256SUMS is not written yet; a report without that check says so."""
 
@@ -140,7 +152,8 @@ def _run(subject: Subject, report: Report, open_chain: Callable[[], ChainSource]
     else:
         deployment, state = world.deployment, world.state
         report.run(5, "storage", None, partial(storage.check_5_storage, world.chain, deployment, state))
-        report.run(6, "money", None, partial(storage.check_6_money, world.chain, deployment, state))
+        money = partial(storage.check_6_money, world.chain, deployment, state, world.entries, world.calls)
+        report.run(6, "money", None, money)
         _check_rounds(subject, world, report)
         if subject.folder is not None:
             report.run(27, "charter", None, partial(folder_checks.check_27_charter, subject.folder, world))
@@ -172,21 +185,28 @@ def _read_world(
 ) -> World | None:
     """Checks 1 to 4: without them no event means anything."""
     report.subject["ledger"] = to_hex(ledger)
-    chain = report.run(1, "chain", None, partial(chain_checks.check_1_chain, open_chain))
+    chain = report.run(1, "chain", None, partial(chain_checks.check_1_chain, open_chain, subject.genesis))
     if chain is None:
         return None
     report.subject["chain"] = chain.describe()
-    deployment = report.run(2, "code", None, partial(chain_checks.check_2_code, chain, ledger))
+    code = partial(chain_checks.check_2_code, chain, ledger, subject.federation)
+    deployment = report.run(2, "code", None, code)
     if deployment is None:
         return None
     report.subject["federation"] = deployment.federation.hex()
     entries = report.run(3, "streams", None, partial(chain_checks.check_3_streams, chain, deployment))
     if entries is None:
         return None
-    state = report.run(4, "votes", None, partial(votes.check_4_votes, entries, deployment))
+    calls = Calls(chain, deployment, entries)
+    state = report.run(4, "votes", None, partial(votes.check_4_votes, chain, deployment, entries, calls))
+    if state is None and report.checks[-1].status is Status.UNKNOWN:
+        state = apply_all(entries)  # who voted could not be told: the rest is still worth looking at
     if state is None:
         return None
-    return World(chain=chain, deployment=deployment, entries=entries, state=state, artifacts=subject.artifacts)
+    report.subject |= votes.identity(chain, deployment, state)
+    return World(
+        chain=chain, deployment=deployment, entries=entries, calls=calls, state=state, artifacts=subject.artifacts
+    )
 
 
 def _check_rounds(subject: Subject, world: World, report: Report) -> None:

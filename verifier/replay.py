@@ -3,7 +3,7 @@
 Responsible for: rows in, aggregate, selection, totals and new model out; whole numbers only.
 Must not know:   the enclave's rules, trees, signatures, or where the rows come from.
 
-Spec: docs/protocol.md, numbers and rules (DESIGN sections 3 and 5).  Slow where slow is clearer.
+Spec: docs/protocol.md sections 1, 5 and 6.  Slow where slow is clearer.
 """
 
 from __future__ import annotations

@@ -130,8 +130,8 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """Keys sorted, so that equal reports are equal texts."""
-        return json.dumps(self.to_map(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        """Keys sorted, so that equal reports are equal texts; ASCII, so that no text of others reaches a terminal."""
+        return json.dumps(self.to_map(), indent=2, sort_keys=True, ensure_ascii=True) + "\n"
 
 
 def parse_report(text: str) -> dict[str, Any]:
@@ -150,23 +150,33 @@ STYLES = {Status.OK: "green", Status.REFUTED: "bold red", Status.UNKNOWN: "yello
 
 def print_report(report: Report, console: Console) -> None:
     """Text for people; colour only where the console has it.  Hashes are cut (the JSON has them whole)."""
+
+    def safe(text: str) -> str:
+        return escape(printable(text, console.encoding))
+
     for name, value in report.subject.items():
-        console.print(f"{escape(name)}: {escape(value)}", highlight=False, soft_wrap=True)
+        console.print(f"{safe(name)}: {safe(value)}", highlight=False, soft_wrap=True)
     if report.is_simulated:
         console.print(BANNER, style="bold yellow", soft_wrap=True)
     for check in report.checks:
         where = "      " if check.round_id is None else f"r{check.round_id:<5}"
         status = f"[{STYLES[check.status]}]{check.status.value:8}[/]"
-        evidence = escape(_brief(check))
+        evidence = safe(_brief(check))
         console.print(f"{check.number:2} {where}{check.name:12} {status} {evidence}", highlight=False, soft_wrap=True)
     console.print("not checked:")
     for line in report.not_checked:
-        console.print(f"  - {escape(line)}", highlight=False, soft_wrap=True)
+        console.print(f"  - {safe(line)}", highlight=False, soft_wrap=True)
     counts = {status: sum(check.status is status for check in report.checks) for status in Status}
     summary = ", ".join(f"{count} {status.value}" for status, count in counts.items())
     if report.is_simulated:
         console.print(BANNER, style="bold yellow", soft_wrap=True)
     console.print(f"{VERDICTS[report.status]}: {summary}", style=STYLES[report.status], highlight=False, soft_wrap=True)
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """A text of others for a terminal: what moves the cursor, hides or can't be written is spelled as its escape."""
+    seen = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return seen.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _brief(check: Check) -> str:

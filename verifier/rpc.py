@@ -3,21 +3,23 @@
 Responsible for: asking, and turning every silence, delay or piece of garbage into UnavailableError.
 Must not know:   what the contracts mean.
 
-Nothing here makes a lying node honest: `checks.NOT_CHECKED` says what is taken on its word.
+Nothing here makes a lying node honest: `recipe.NOT_CHECKED` says what is taken on its word.
 """
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import httpx
 
-from protocol.errors import MalformedError, UnavailableError
-from verifier.chain import Header, Log, data, parse_header, parse_json, quantity
+from protocol.errors import MalformedError, SignatureError, UnavailableError
+from verifier.chain import Header, Log, parse_header
+from verifier.http import Exchanges
+from verifier.transactions import Transaction, parse_transaction
+from verifier.values import data, parse_json, quantity
 
 TIMEOUT_S = 20.0
-"""For one whole question and its answer, however slowly the bytes come."""
+"""For one whole question and its answer, however slowly they drip."""
 
 MAX_ANSWER_BYTES = 64 << 20
 """Larger than any range of logs that we ask for."""
@@ -31,11 +33,13 @@ class RpcChain:
 
     proves = False
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._url = url
-        self._timeout_s = timeout_s
-        self._client = httpx.Client(timeout=timeout_s, transport=transport, follow_redirects=False, trust_env=False)
+        self._exchanges = Exchanges(timeout_s=timeout_s, transport=transport)
         self._headers: dict[int, Header] = {}
+        self._transactions: dict[bytes, Transaction] = {}
         try:
             self._head = self.header(self._quantity("eth_blockNumber", []))
         except UnavailableError:
@@ -44,7 +48,7 @@ class RpcChain:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._client.close()
+        self._exchanges.close()
 
     def confirm(self) -> None:
         """Raises UnavailableError when the head is no longer the chain's."""
@@ -97,7 +101,7 @@ class RpcChain:
                 found += [_parse_log(item) for item in answer]
             except (MalformedError, KeyError, TypeError, AttributeError) as error:
                 raise self._garbage("eth_getLogs", str(error)) from error
-        places = [(log.block_number, log.index) for log in found]
+        places = [log.place for log in found]
         if places != sorted(set(places)) or any(log.address != address for log in found):
             raise self._garbage("eth_getLogs", "logs out of order, twice, or of another contract")
         return found
@@ -131,6 +135,29 @@ class RpcChain:
         except MalformedError as error:
             raise self._garbage("eth_getTransactionReceipt", str(error)) from error
 
+    def transaction(self, transaction: bytes) -> Transaction:
+        """The transaction of that hash, its hash recomputed and its sender recovered."""
+        if transaction not in self._transactions:
+            answer = self._ask("eth_getTransactionByHash", ["0x" + transaction.hex()])
+            if not isinstance(answer, dict):
+                raise UnavailableError(f"the node has no transaction {transaction.hex()}", "ask one that has them all")
+            try:
+                found = parse_transaction(answer)
+            except (MalformedError, SignatureError) as error:
+                raise self._garbage("eth_getTransactionByHash", str(error)) from error
+            if found.hash != transaction:
+                raise self._garbage("eth_getTransactionByHash", f"{transaction.hex()} does not hash to its hash")
+            self._transactions[transaction] = found
+        return self._transactions[transaction]
+
+    def creation(self, address: bytes) -> Transaction | None:
+        """None: a node is not asked by whom; its word stands for the code anyway."""
+        return None
+
+    def has_signed(self, address: bytes) -> bool:
+        """Whether a transaction that was asked for was signed by that address."""
+        return any(found.sender == address for found in self._transactions.values())
+
     def _quantity(self, method: str, params: list[object]) -> int:
         try:
             return quantity(self._ask(method, params), method)
@@ -145,20 +172,14 @@ class RpcChain:
 
     def _ask(self, method: str, params: list[object]) -> Any:
         question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        deadline = time.monotonic() + self._timeout_s
-        body = bytearray()
         try:
-            with self._client.stream("POST", self._url, json=question) as response:
-                for piece in response.iter_bytes():
-                    body += piece
-                    if time.monotonic() > deadline or len(body) > MAX_ANSWER_BYTES:
-                        raise self._garbage(method, "an answer that does not end")
-            answer = parse_json(bytes(body), method)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            _, body = self._exchanges.exchange("POST", self._url, limit=MAX_ANSWER_BYTES, json=question)
+            answer = parse_json(body, method)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             message = f"the chain at {self._url} does not answer {method} ({type(error).__name__})"
             raise UnavailableError(message, "check --rpc, and that the node runs") from error
         except MalformedError as error:
-            raise self._garbage(method, "the answer is not JSON") from error
+            raise self._garbage(method, "the answer is not JSON, or does not end") from error
         if not isinstance(answer, dict) or answer.get("id") != 1 or "result" not in answer:
             problem = answer.get("error") if isinstance(answer, dict) else None
             reason = problem.get("message") if isinstance(problem, dict) else "no result"

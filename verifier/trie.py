@@ -21,9 +21,6 @@ Nibbles = tuple[int, ...]
 EMPTY_ROOT = keccak256(b"\x80")
 """Root of the trie without a key: the hash of the RLP of the empty string."""
 
-EMPTY_CODE = keccak256(b"")
-"""Code hash of an account without code."""
-
 
 def rlp(value: Rlp) -> bytes:
     """RLP of bytes or of a (nested) list of bytes."""

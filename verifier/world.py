@@ -19,6 +19,7 @@ from protocol.messages import RoundResult, Spec
 from protocol.outcomes import Outcome, parse_outcomes
 from protocol.rulebook import Rule, minimum_counted
 from protocol.trees import SetLeaf
+from verifier.calls import Calls
 from verifier.chain import ChainSource
 from verifier.deployment import Deployment
 from verifier.evidence import ArtifactSource
@@ -36,6 +37,8 @@ class World:
     deployment: Deployment
     entries: tuple[Entry, ...] = field(repr=False)
     """Every event of the four contracts, in order."""
+    calls: Calls = field(repr=False)
+    """Who caused them."""
     state: Federation = field(repr=False)
     """After all of them."""
     artifacts: ArtifactSource | None

@@ -21,7 +21,7 @@ KEY = sha256(b"dump test")
 Path = tuple[str | int, ...]
 
 UNUSED = {"info", "historical_states", "slot_num", "blob_gasprice", "yParity_of_legacy"}
-"""Parts of a dump that are neither read nor relied upon (of `info`, hash and index are)."""
+"""Parts of a dump that are neither read nor relied upon (of `info`, hash, index and sender are)."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[Path]:
         if "info" in value:
             yield (*path, "info", "transaction_hash")
             yield (*path, "info", "transaction_index")
+            yield (*path, "info", "from")
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from leaves(item, (*path, index))

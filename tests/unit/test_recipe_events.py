@@ -12,6 +12,7 @@ from protocol.hashing import sha256
 from tests.support.verified import bad_news, honest, named
 from tests.support.world import RoundWorld
 from verifier.apply import apply_all
+from verifier.calls import Calls
 from verifier.checks import result, storage, votes
 from verifier.checks.chain import check_2_code, check_3_streams
 from verifier.dump import DumpChain
@@ -30,8 +31,15 @@ def entries(honest: RoundWorld) -> tuple[DumpChain, World, tuple[Entry, ...]]:
     deployment, _ = check_2_code(chain, honest.domain.ledger)
     found, _ = check_3_streams(chain, deployment)
     artifacts = FolderArtifacts(honest.folder / "artifacts")
-    state = apply_all(found)
-    return chain, World(chain=chain, deployment=deployment, entries=found, state=state, artifacts=artifacts), found
+    world = World(
+        chain=chain,
+        deployment=deployment,
+        entries=found,
+        calls=Calls(chain, deployment, found),
+        state=apply_all(found),
+        artifacts=artifacts,
+    )
+    return chain, world, found
 
 
 def edited(
@@ -167,7 +175,7 @@ def test_each_changed_vote_is_noticed(
     _, kind, edit, which, later_s = case
     _, world, found = entries
     with pytest.raises(VeriflockError):
-        votes.check_4_votes(edited(found, kind, edit, which, later_s), world.deployment)
+        votes.count_votes(edited(found, kind, edit, which, later_s), world.deployment)
 
 
 @pytest.mark.parametrize("kind", [e.BondAdded, e.TreasuryFunded, e.ParticipantJoined, e.UpdateCommitted, e.RoundVoided])

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from protocol.hashing import sha256
-from protocol.keys import sign
+from protocol.keys import address, sign
 from protocol.outcomes import Reason
 from protocol.trees import SetLeaf, model_root
 from tests.support.verified import named, new_world
-from tests.support.world import Play, RoundWorld, key_of, terms
+from tests.support.world import PARTICIPANTS, Play, RoundWorld, key_of, terms
 from verifier.evidence import FolderArtifacts
 from verifier.recipe import Subject, verify_federation
 from verifier.report import Report, Status
@@ -56,6 +56,14 @@ def lie_reason(play: Play) -> None:
     play.leaf(0, SetLeaf(reason=Reason.NORM).encode())
 
 
+def lie_samples(play: Play) -> None:
+    """Weight 0, rightly signed: what the enclave must refuse under the weighted mean."""
+    keys = {address(key): key for key in (key_of(f"participant {i}") for i in range(PARTICIPANTS))}
+    update = replace(play.state.entries[2].update, samples=0)
+    signature = sign(keys[play.cohort[2]], update.digest(play.domain))
+    play.leaf(2, SetLeaf(update_root=update.update_root, signature=signature).encode())
+
+
 def tells(lie: Callable[[Play], None], rule: str = "median", **options: object) -> Callable[[RoundWorld], int]:
     changes = options.pop("changes", {})
     return lambda world: world.play(terms(rule, **changes), lie=lie, **options)  # type: ignore[arg-type]
@@ -80,7 +88,7 @@ LIES: dict[str, tuple[Callable[[RoundWorld], int], set[str]]] = {
     "signature": (tells(lie_signature), {"signatures"}),
     "row": (tells(lie_row), {"rows"}),
     "norm": (tells(nothing, changes={"norm_bound": 1}), {"admission"}),
-    "samples": (tells(nothing, samples=0), {"admission"}),
+    "samples": (tells(lie_samples, "weighted-mean"), {"admission", "aggregate", "model", "columns", "outcomes"}),
     "commitment": (tells(nothing, committed={3: sha256(b"another update")}), {"commitments"}),
 }
 """A lie and the checks that must refute it."""

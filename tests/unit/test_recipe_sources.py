@@ -1,5 +1,9 @@
 """Nodes and coordinators that do not answer as they should: could not tell, never a pass."""
 
+import contextlib
+import socketserver
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -54,6 +58,43 @@ def test_a_node_that_answers_garbage_means_could_not_tell(answer: Callable[[http
     report = verify_federation(Subject(open_chain=rpc_that_says(answer), ledger=bytes(20)), Report())
     assert named(report, Status.UNKNOWN) == {"chain", "the rest"}
     assert report.exit_code == 2
+
+
+class Dripping(socketserver.StreamRequestHandler):
+    """Headers, or a body after its headers, a byte at a time, without an end."""
+
+    where = b""
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + self.where)
+            while True:
+                self.wfile.write(b"a")
+                time.sleep(0.05)
+
+
+@pytest.mark.parametrize("where", [b"", b"content-length: 100000\r\n\r\n"], ids=["headers", "body"])
+def test_who_drips_keeps_nobody_waiting(where: bytes) -> None:
+    handler = type("Handler", (Dripping,), {"where": where})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        source = CoordinatorArtifacts(url, None, timeout_s=0.5)
+        start = time.monotonic()
+        with pytest.raises(UnavailableError, match="TimeoutError"):
+            RpcChain(url, timeout_s=0.5)
+        with pytest.raises(UnavailableError, match="TimeoutError"):
+            source.evidence(1)
+        assert time.monotonic() - start < 5
+        source.close()
+        server.shutdown()
+
+
+def test_a_node_that_says_too_much_means_could_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verifier.rpc.MAX_ANSWER_BYTES", 1000)
+    with pytest.raises(UnavailableError, match="does not end"):
+        rpc_that_says(lambda request: httpx.Response(200, content=b" " * 1001))()
 
 
 def test_logs_that_are_truncated_mean_could_not_tell(honest: RoundWorld) -> None:
@@ -132,3 +173,5 @@ def test_a_coordinator_serves_the_same_artifacts(honest: RoundWorld) -> None:
     )
     with pytest.raises(UnavailableError):
         empty.evidence(1)
+    source.close()
+    empty.close()

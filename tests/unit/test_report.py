@@ -8,7 +8,7 @@ from rich.console import Console
 
 from protocol.errors import LengthError, UnavailableError, VerificationError
 from verifier.recipe import parse_rounds
-from verifier.report import BANNER, Report, Status, parse_report, print_report
+from verifier.report import BANNER, Report, Status, parse_report, print_report, printable
 
 
 def raising(error: Exception) -> tuple[None, str]:
@@ -65,6 +65,27 @@ def test_evidence_is_text_and_never_markup() -> None:
     out = io.StringIO()
     print_report(report, Console(file=out, width=200))
     assert "[red]oops[/red]" in out.getvalue()
+
+
+@pytest.mark.parametrize("evil", ["\x1b[2J", "\x9b2J", "a\r\nb", "\x7f", "\ud800", "\u202e", "\x00"])
+def test_text_of_others_moves_no_cursor_and_ends_in_no_traceback(evil: str) -> None:
+    report = Report(subject={"chain": evil}, not_checked=(evil,))
+    report.run(1, "fine", None, lambda: (1, evil))
+    report.run(2, "wrong", None, lambda: raising(VerificationError(evil)))
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="ascii")
+    print_report(report, Console(file=out, width=200))
+    out.flush()
+    seen = raw.getvalue().decode("ascii")
+    assert set(seen) - {"\n"} <= set(map(chr, range(32, 127)))
+    assert evil.encode("unicode_escape").decode() in seen
+    assert parse_report(report.to_json())["subject"]["chain"] == evil
+    report.to_json().encode("ascii")
+
+
+def test_letters_of_other_languages_stay() -> None:
+    assert printable("Zürich \u4e2d") == "Zürich \u4e2d"
+    assert printable("Zürich", "ascii") == "Z\\xfcrich"
 
 
 def test_ranges_of_rounds() -> None:

@@ -12,24 +12,30 @@ from contracts import artifact
 from protocol.errors import UnavailableError, VerificationError
 from protocol.events import parse_event, stream
 from protocol.keys import Address, to_hex
-from verifier.apply import apply_all
 from verifier.chain import ChainSource, Log
 from verifier.deployment import Contract, Deployment, all_logs, find_deployment
-from verifier.state import Entry, Federation
+from verifier.state import Entry
 from verifier.storage import Storage
 
 
-def check_1_chain(open_chain: Callable[[], ChainSource]) -> tuple[ChainSource, str]:
-    """The source answers, and does not contradict itself: hashes of headers, and of all a dump holds."""
+def check_1_chain(open_chain: Callable[[], ChainSource], genesis: bytes | None = None) -> tuple[ChainSource, str]:
+    """The source answers, is of the genesis that was asked for, and does not contradict itself.
+
+    Of a dump: every hash, and who signed each transaction.
+    """
     chain = open_chain()
     head = chain.head()
-    genesis = chain.genesis_hash().hex()
-    return chain, f"{chain.describe()}: chain id {chain.chain_id()}, genesis {genesis}, head {head.hash.hex()}"
+    found = chain.genesis_hash()
+    if genesis not in (None, found):
+        raise VerificationError("genesis hash", expected=genesis, actual=found)
+    return chain, f"{chain.describe()}: chain id {chain.chain_id()}, genesis {found.hex()}, head {head.hash.hex()}"
 
 
-def check_2_code(chain: ChainSource, ledger: Address) -> tuple[Deployment, str]:
-    """The four contracts run the committed code and refer to each other."""
+def check_2_code(chain: ChainSource, ledger: Address, federation: bytes | None = None) -> tuple[Deployment, str]:
+    """The four contracts run the committed code, refer to each other, and are the federation that was asked for."""
     deployment = find_deployment(chain, ledger)
+    if federation not in (None, deployment.federation):
+        raise VerificationError("federation of the ledger", expected=federation, actual=deployment.federation)
     names = ", ".join(f"{contract.name} {to_hex(contract.address)}" for contract in deployment.all)
     return deployment, f"{names}: code as compiled, federation {deployment.federation.hex()}"
 
@@ -50,11 +56,6 @@ def check_3_streams(chain: ChainSource, deployment: Deployment) -> tuple[tuple[E
     return entries, f"events: {counts}; each stream equals storage"
 
 
-def replay_events(entries: tuple[Entry, ...]) -> Federation:
-    """The state after all events."""
-    return apply_all(entries)
-
-
 def storage_of(chain: ChainSource, contract: Contract) -> Storage:
     """A contract's storage by the names of its variables."""
     layout = artifact(contract.name)["storageLayout"]
@@ -65,7 +66,7 @@ def _entries(chain: ChainSource, logs: Mapping[str, list[Log]]) -> tuple[Entry, 
     """All events in the order of the chain, each with its block's time."""
     ordered = sorted(
         ((log, name) for name, found in logs.items() for log in found),
-        key=lambda item: (item[0].block_number, item[0].index),
+        key=lambda item: item[0].place,
     )
     return tuple(
         Entry(

@@ -6,7 +6,9 @@ Must not know:   how a round is checked.
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,9 @@ from protocol.charter import Charter, parse_charter
 from protocol.errors import EncodingError, UnavailableError, VerificationError
 from protocol.hashing import sha256
 from protocol.keys import Address, parse_address, to_hex
-from verifier.chain import data, parse_json
 from verifier.checks.opening import expect
-from verifier.evidence import read_file
+from verifier.files import read_file, sha256_file
+from verifier.values import data, parse_json
 from verifier.world import World
 
 CHAIN, CHARTER, RECORD, SUMS, ARTIFACTS = "chain.json", "federation.json", "record.json", "SHA256SUMS", "artifacts"
@@ -78,6 +80,7 @@ def check_28_record(record: Record, world: World) -> tuple[None, str]:
     anchors = [entry for entry in world.state.ledger.anchors if getattr(entry.event, "digest", b"") == digest]
     if not anchors:
         raise VerificationError("anchor of record.json", expected=digest, actual="no such event")
+    world.calls.hold(anchors[-1].log, anchors[-1].event)
     expect("ledger of the record", to_hex(world.deployment.ledger.address), to_hex(record.ledger))
     expect("chain id of the record", world.deployment.chain_id, record.chain_id)
     expect("genesis hash of the record", world.chain.genesis_hash(), record.genesis_hash)
@@ -92,14 +95,14 @@ def check_29_blobs(folder: Path) -> tuple[None, str]:
     """Every blob has the bytes that its name says, also those that no round needed."""
     count = 0
     for path in sorted((folder / ARTIFACTS / "blobs").iterdir()):
-        found = sha256(read_file(path, MAX_FILE_BYTES)).hex()
+        found = sha256_file(path, MAX_FILE_BYTES).hex()
         expect(f"SHA-256 of blob {path.name}", path.name, found)
         count += 1
     return None, f"{count} blobs are what their names say"
 
 
 def check_30_sums(folder: Path) -> tuple[None, str]:
-    """Every file of the folder stands in SHA256SUMS with its hash, and nothing else does."""
+    """Every file of the folder stands in SHA256SUMS with its hash, and nothing else is there: no link, no pipe."""
     try:
         text = read_file(folder / SUMS, MAX_SUMS_BYTES).decode()
     except UnicodeDecodeError as error:
@@ -113,13 +116,29 @@ def check_30_sums(folder: Path) -> tuple[None, str]:
         if match is None or match[2] in listed:
             raise EncodingError("a line of SHA256SUMS", expected="a hash, two spaces and a path, once", actual=line)
         listed[match[2]] = match[1]
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - UNSIGNED
+    there = set(_files(folder)) - UNSIGNED
     if there != set(listed):
         missing, extra = sorted(set(listed) - there)[:3], sorted(there - set(listed))[:3]
         raise VerificationError("files of the folder", expected=f"also {missing}", actual=f"also {extra}")
     for name, expected in listed.items():
-        expect(f"SHA-256 of {name}", expected, sha256(read_file(folder / name, MAX_FILE_BYTES)).hex())
+        expect(f"SHA-256 of {name}", expected, sha256_file(folder / name, MAX_FILE_BYTES).hex())
     return None, f"{len(listed)} files, each as listed"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file of a folder by its path in it, links not followed.  Raises VerificationError for what is no file."""
+    left = [folder]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                name = Path(entry.path).relative_to(folder).as_posix()
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    yield name
+                else:
+                    kind = "a link" if entry.is_symlink() else "a pipe, socket or device"
+                    raise VerificationError(f"{name} in the folder", expected="a regular file", actual=kind)
 
 
 def open_folder(folder: Path) -> Record:

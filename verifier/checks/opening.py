@@ -57,6 +57,7 @@ def check_7_opened(case: Case) -> tuple[None, str]:
         raise VerificationError(
             "bond and treasury in wei", expected=(least, spec.budget), actual=(bond, ledger.treasury_wei)
         )
+    case.world.calls.hold(case.round.opened.log, case.opening)
     return None, f"by {to_hex(coordinator)}, bond {bond} wei, on model {spec.base_model.hex()}"
 
 
@@ -73,6 +74,7 @@ def check_8_enclave(case: Case) -> tuple[Enclave, str]:
     expect("ledger claimed", deployment.ledger.address, claims.ledger)
     expect("policy claimed", deployment.consortium.word("charter"), claims.policy)
     expect("expiry of the registration", enclave.time_s + LIFETIME_S, event.expiry)
+    case.world.calls.hold(enclave.log, event)
     number = enclave.log.block_number
     chain = case.world.chain
     for block in range(number - 1, max(number - 1 - NONCE_BLOCKS, -1), -1):
@@ -145,6 +147,8 @@ def check_12_cohort(case: Case) -> tuple[None, str]:
     if cohort != drawn:
         raise VerificationError("cohort", expected=[to_hex(a) for a in drawn], actual=[to_hex(a) for a in cohort])
     expect("hash of the cohort", cohort_hash(cohort), spec.cohort)
+    registrations = [entry for entry in case.world.entries if entry.contract == "Participants"]
+    case.world.calls.hold_all(x for x in registrations if x.log.place < case.round.opened.log.place)
     return None, f"{len(cohort)} of {len(registered)} active participants, drawn by seed {seed.hex()}"
 
 

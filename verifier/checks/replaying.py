@@ -16,7 +16,7 @@ from protocol.evidence import parse_evidence
 from protocol.fixedpoint import decode_model, decode_row, encode_model
 from protocol.keys import verify
 from protocol.messages import Update
-from protocol.outcomes import ATTESTED_ONLY, Outcome, Status, bitmap
+from protocol.outcomes import ATTESTED_ONLY, Outcome, Reason, Status, bitmap
 from protocol.rulebook import Rule, needs_gram, rule_name
 from protocol.trees import Totals, column_root, gram_root, model_root, parse_set_leaf, row_root, set_root
 from verifier.checks.opening import expect
@@ -26,6 +26,9 @@ from verifier.world import Case, need
 
 PUBLIC = 0
 """Disclosure: rows in the clear for everyone."""
+
+NEED_COMMITMENT = (Reason.UNDELIVERED, Reason.UNOPENED)
+"""Reasons that only a slot with a commitment on the ledger can have; a wrong root needs none."""
 
 TOO_FEW = "too few counted: the base model stands, there is nothing to aggregate"
 
@@ -75,10 +78,10 @@ def check_16_rows(case: Case) -> tuple[None, str]:
 
 
 def check_17_admission(case: Case) -> tuple[None, str]:
-    """What admission must refuse is not counted: no samples, a norm over the bound."""
+    """What admission must refuse is not counted: no samples where they weigh, a norm over the bound."""
     leaves, bound = need(case.leaves, 14), case.spec.norm_bound
     for slot in case.counted:
-        if leaves[slot].samples == 0:
+        if leaves[slot].samples == 0 and case.spec.rule == Rule.WEIGHTED_MEAN:
             raise VerificationError(f"samples of slot {slot}", expected="at least 1", actual=0)
     if not case.is_enough:
         return None, TOO_FEW
@@ -91,7 +94,10 @@ def check_17_admission(case: Case) -> tuple[None, str]:
 
 
 def check_18_commitments(case: Case) -> tuple[None, str]:
-    """A committed slot is counted with that very update, or carries a reason that only the enclave can attest."""
+    """A committed slot is counted with that very update, or carries a reason that only the enclave can attest.
+
+    Two of these speak of a commitment that the host did not deliver, or that does not open: without one they lie.
+    """
     leaves, found = need(case.leaves, 14), []
     for participant, entry in case.round.commitments.items():
         if participant not in case.opening.cohort or not isinstance(entry.event, UpdateCommitted):
@@ -105,7 +111,11 @@ def check_18_commitments(case: Case) -> tuple[None, str]:
             raise VerificationError(
                 f"committed slot {slot}", expected="counted, or reason 7 to 9", actual=leaves[slot].reason.name
             )
+        case.world.calls.hold(entry.log, entry.event)
         found.append(f"slot {slot} {'counted' if leaves[slot].is_counted else leaves[slot].reason.name.lower()}")
+    for slot, leaf in enumerate(leaves):
+        if leaf.reason in NEED_COMMITMENT and case.opening.cohort[slot] not in case.round.commitments:
+            raise VerificationError(f"commitment of slot {slot}", expected=f"one, as it is {leaf.reason.name.lower()}")
     return None, f"{len(found)} commitments" + ("".join(f"; {text}" for text in found))
 
 

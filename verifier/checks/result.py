@@ -47,6 +47,11 @@ def check_13_result(case: Case) -> tuple[None, str]:
         raise VerificationError(
             "time of the result", expected=f"after {spec.deadlines[2]}, up to {spec.deadlines[3]}", actual=time_s
         )
+    if case.round.proposed is not None:
+        log = case.round.proposed.log
+        case.world.calls.hold(log, proposal)
+        sender = case.world.calls.transaction(log).sender
+        expect("sender of the result", to_hex(case.opening.coordinator), to_hex(sender))
     return None, f"{proposal.result.hex()} signed by {to_hex(signer)}, {counted.bit_count()} of {len(outcomes)} counted"
 
 
@@ -93,10 +98,13 @@ def check_26_end(case: Case) -> tuple[None, str]:
         return None, f"not over: {case.round.state.name.lower()}"
     _check_bond_stayed(case)
     if isinstance(closed.event, e.RoundSettled):
-        return None, _check_settled(case, closed.event, closed.time_s)
-    if isinstance(closed.event, e.RoundVoided):
-        return None, _check_voided(case, closed.event, closed.time_s)
-    raise VerificationError("end of the round", actual=type(closed.event).__name__)
+        how = _check_settled(case, closed.event, closed.time_s)
+    elif isinstance(closed.event, e.RoundVoided):
+        how = _check_voided(case, closed.event, closed.time_s)
+    else:
+        raise VerificationError("end of the round", actual=type(closed.event).__name__)
+    case.world.calls.hold(closed.log, closed.event)
+    return None, how
 
 
 def _check_bond_stayed(case: Case) -> None:

@@ -8,17 +8,19 @@ Twins: the storage of contracts/src/*.sol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from protocol import events as e
 from protocol.errors import VerificationError
 from protocol.hashing import keccak256
 from protocol.keys import to_hex
+from protocol.messages import DEADLINES
+from verifier.calls import Calls
 from verifier.chain import ChainSource
 from verifier.checks.chain import storage_of
 from verifier.deployment import Deployment
-from verifier.state import Account, Consortium, Federation, Ledger, Membership, RoundState
+from verifier.state import Account, Consortium, Entry, Federation, Ledger, Membership, RoundState
 from verifier.storage import Key
 
 Fact = tuple[str, tuple[Key, ...], Any]
@@ -26,6 +28,10 @@ Fact = tuple[str, tuple[Key, ...], Any]
 
 REENTRANCY_SLOT = 0x9B779B17422D0DF92223018B32B4D1FA46E071723D6817E2486D003BECC55F00
 """Where OpenZeppelin's ReentrancyGuard keeps its flag (ERC-7201, `openzeppelin.storage.ReentrancyGuard`)."""
+
+
+MONEY_EVENTS = (e.BondAdded, e.BondWithdrawn, e.TreasuryFunded, e.Withdrawn)
+"""What moves money besides rounds and deposits."""
 
 
 def check_5_storage(chain: ChainSource, deployment: Deployment, state: Federation) -> tuple[int, str]:
@@ -58,8 +64,10 @@ def check_5_storage(chain: ChainSource, deployment: Deployment, state: Federatio
     return count, f"{count} facts from the events equal storage, {rest}"
 
 
-def check_6_money(chain: ChainSource, deployment: Deployment, state: Federation) -> tuple[int, str]:
-    """What came in is what went out and what is held; the contracts' balances cover it."""
+def check_6_money(
+    chain: ChainSource, deployment: Deployment, state: Federation, entries: Iterable[Entry], calls: Calls
+) -> tuple[int, str]:
+    """What came in is what went out and what is held, each moved by whose it is; the contracts' balances cover it."""
     ledger = state.ledger
     credits = sum(account.credit_wei for account in ledger.accounts.values())
     bonds = sum(ledger.bonds.values())
@@ -71,6 +79,7 @@ def check_6_money(chain: ChainSource, deployment: Deployment, state: Federation)
         balance = chain.balance(contract.address)
         if balance < owed:  # more is possible: anybody can force coins on a contract
             raise VerificationError(f"balance of {contract.name} in wei", expected=f"at least {owed}", actual=balance)
+    calls.hold_all(x for x in entries if x.contract == "Participants" or isinstance(x.event, MONEY_EVENTS))
     chain.confirm()
     parts = f"treasury {ledger.treasury_wei}, bonds {bonds}, credits {credits}, deposits {deposits}"
     return held, f"held in wei: {parts}; the balances cover it"
@@ -88,10 +97,9 @@ def consortium_facts(state: Consortium) -> Iterator[Fact]:
         yield "_isAllowed", (measurement,), True
     for key, root in state.roots.items():
         yield "_roots", (key,), {"kind": root.kind.value, "isTrusted": root.is_trusted}
-    names = ("submit", "receipts", "commit", "propose", "challenge")
     periods = [
         {"hash": terms.hash(), "fromRound": start, "cohortSize": terms.cohort_size}
-        | dict(zip(names, terms.windows, strict=True))
+        | dict(zip(DEADLINES, terms.windows, strict=True))
         for start, terms in state.terms
     ]
     yield "_periods", (), periods

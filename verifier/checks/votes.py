@@ -1,6 +1,6 @@
-"""Check 4: every decision of the consortium, counted again.
+"""Check 4: every decision of the consortium, counted again, each vote by its member's own transaction.
 
-Responsible for: thresholds, delays, lifetimes, who voted; and that nothing changed without a vote.
+Responsible for: thresholds, delays, lifetimes, who voted; that nothing changed without a vote; who founded what.
 Must not know:   storage, artifacts.
 
 Twin: contracts/src/Consortium.sol (propose, vote, execute).
@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from protocol import events as e
 from protocol.attestation.trust import RootKind
-from protocol.errors import VerificationError
+from protocol.errors import UnavailableError, VerificationError
 from protocol.keys import to_hex
 from verifier.apply import ADDITIONS, apply_
-from verifier.deployment import Deployment
+from verifier.calls import Calls, check_creation
+from verifier.chain import ChainSource
+from verifier.deployment import Contract, Deployment
 from verifier.state import Consortium, Enclave, Entry, Federation, Proposal
+from verifier.transactions import Transaction
 
 LIFETIME_S = 7 * 86_400
 """Consortium.PROPOSAL_LIFETIME."""
@@ -27,8 +30,62 @@ VOTED_EVENTS = (
 """What only a vote may bring about."""
 
 
-def check_4_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Federation, str]:
-    """Walks all events; after the founding, each of VOTED_EVENTS directly follows the Executed that it carries out."""
+def check_4_votes(
+    chain: ChainSource, deployment: Deployment, entries: tuple[Entry, ...], calls: Calls
+) -> tuple[Federation, str]:
+    """The founding by its transactions, every vote by its member's, every decision by its votes."""
+    state, executed = count_votes(entries, deployment)
+    founding = _check_founding(chain, deployment, entries)
+    voted = [x for x in entries if x.contract == "Consortium" or isinstance(x.event, VOTED_EVENTS)]
+    calls.hold_all(entry for entry in voted if entry.log.transaction != founding)
+    whose = ", ".join(f"{name} {value}" for name, value in identity(chain, deployment, state).items())
+    counts = f"{len(state.consortium.proposals)} proposals, {executed} executed"
+    return state, f"{counts}, each with its votes, signatures and delay; {whose}"
+
+
+def identity(chain: ChainSource, deployment: Deployment, state: Federation) -> dict[str, str]:
+    """Whose federation this is, for people to compare with what they were told."""
+    return {
+        "members": " ".join(map(to_hex, sorted(state.consortium.members))),
+        "delay": f"{deployment.consortium.number('delay')} s",
+        "charter": deployment.consortium.word("charter").hex(),
+        "federation": deployment.federation.hex(),
+        "genesis": chain.genesis_hash().hex(),
+        "ledger": to_hex(deployment.ledger.address),
+    }
+
+
+def _check_founding(chain: ChainSource, deployment: Deployment, entries: tuple[Entry, ...]) -> bytes:
+    """Founding members, first terms and immutables are what the deployments were signed with.
+
+    returns: hash of the transaction that created the consortium.
+    """
+    founded = [entry for entry in entries if entry.contract == "Consortium"]
+    if not founded:
+        raise VerificationError("founding of the consortium", expected="its members", actual="no event")
+    founding = founded[0].log.transaction
+    arguments = check_creation(deployment.consortium, _creation(chain.transaction(founding), deployment.consortium))
+    members = [e.MemberAdmitted(member=account, hpke_key=key) for account, key in arguments["members"]]
+    said = [*members, e.TermsSet(from_round=1, terms=arguments["terms"])]
+    found = [entry.event for entry in entries if entry.log.transaction == founding]
+    if found != said:
+        raise VerificationError("events of the founding", expected=said, actual=found)
+    for contract in deployment.all[1:] if chain.proves else ():  # a node's word stands for the code over RPC
+        check_creation(contract, _creation(chain.creation(contract.address), contract))
+    return founding
+
+
+def _creation(transaction: Transaction | None, contract: Contract) -> Transaction:
+    if transaction is None or transaction.to is not None:
+        raise UnavailableError(f"{contract.name} was created by another contract", "nothing here executes contracts")
+    return transaction
+
+
+def count_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Federation, int]:
+    """Walks all events; after the founding, each of VOTED_EVENTS directly follows the Executed that it carries out.
+
+    returns: the state after all events, and how many proposals were executed.
+    """
     delay_s = deployment.consortium.number("delay")
     state = Federation()
     founding = next((entry.log.transaction for entry in entries if entry.contract == "Consortium"), b"")
@@ -44,6 +101,7 @@ def check_4_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[F
             raise VerificationError(f"{type(event).__name__} without a vote", actual=entry.log.transaction)
         elif isinstance(event, e.Proposed):
             _check_proposed(state.consortium, event)
+            pending = e.Voted(proposal=event.proposal, member=event.proposer)
         elif isinstance(event, e.Voted):
             _check_voted(state.consortium, event, entry.time_s)
         elif isinstance(event, e.Executed):
@@ -54,8 +112,7 @@ def check_4_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[F
         state = apply_(state, entry)
     if pending is not None:
         raise VerificationError("what follows a vote", expected=pending, actual="nothing")
-    members, proposals = len(state.consortium.members), len(state.consortium.proposals)
-    return state, f"{members} members, {proposals} proposals, {executed} executed, each with its votes and delay"
+    return state, executed
 
 
 def _check_proposed(state: Consortium, event: e.Proposed) -> None:
