@@ -43,13 +43,13 @@ setup: $(VENV)/.installed node_modules/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; name another one with make PYTHON=...")'
-	@echo "setting up: Python packages (a minute or two the first time)"
+	@echo "setting up: Python packages (a minute or two the first time)" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install -c constraints.txt -e '.[dev]' 2>$(VENV)/install.log || { cat $(VENV)/install.log >&2; exit 1; }
 	@touch $@
 
 node_modules/.installed: package-lock.json | $(VENV)/.installed
-	@echo "setting up: Anvil, forge, solc and OpenZeppelin"
+	@echo "setting up: Anvil, forge, solc and OpenZeppelin" >&2
 	@$(BIN)/python scripts/setup_node.py
 	@touch $@
 

@@ -13,10 +13,13 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, r
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from protocol.errors import EXIT_CODES, UnavailableError, VeriflockError
 
 GROUP = "veriflock.commands"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of SIGINT, as shells have it."""
 
 
 def is_installed(extra: str) -> bool:
@@ -51,6 +54,8 @@ def build(only: str | None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
 
+    app.callback()(lambda: None)  # else a single command would stand for the whole
+
     @app.command("version")
     def show_version() -> None:
         """Print the version."""
@@ -74,18 +79,41 @@ def exit_code(error: Exception) -> int:
     return next((code for branch, code in EXIT_CODES.items() if isinstance(error, branch)), 2)
 
 
-def main() -> None:
-    """Run; a known error is one line on standard error, Ctrl-C exits with 130."""
+def known_names(error: TyperException) -> list[str]:
+    """All options, or all commands, that could stand where a usage error says that there is no such one."""
+    command = getattr(getattr(error, "ctx", None), "command", None)
+    if hasattr(error, "possibilities"):  # an unknown option; no other usage error has this field
+        return sorted(
+            name for parameter in getattr(command, "params", ()) for name in parameter.opts if name[:2] == "--"
+        )
+    return sorted(getattr(command, "commands", ()))
+
+
+def run(app: typer.Typer) -> int:
+    """The exit code of a command line.  A known error is one line on standard error; Ctrl-C is 130."""
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else None)()
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return int(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
+        return 2
+    except TyperException as error:
+        names = ", ".join(known_names(error))
+        _complain(f"{error.message.rstrip('.')}; there are {names}" if names else error.format_message())
+        return error.exit_code
     except (VeriflockError, UnavailableError, OSError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
-        sys.exit(exit_code(error))
+        _complain(str(error))
+        return exit_code(error)
+
+
+def main() -> None:
+    """`veriflock`."""
+    sys.exit(run(build(sys.argv[1] if len(sys.argv) > 1 else None)))
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {text}", markup=False, style="red")
 
 
 if __name__ == "__main__":

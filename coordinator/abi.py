@@ -7,7 +7,6 @@ Must not know:   the network, or what a call is for.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,10 +17,9 @@ from eth_utils.abi import collapse_if_tuple
 
 from contracts import artifact
 from protocol.errors import EncodingError
+from protocol.events import CONTRACTS
 from protocol.hashing import keccak256
-from protocol.messages import Struct
-
-CONTRACTS = ("Consortium", "Participants", "Enclaves", "RoundLedger")
+from protocol.messages import Struct, solidity_name
 
 _PANICS = {0x01: "assertion", 0x11: "arithmetic overflow", 0x12: "division by zero", 0x32: "index out of bounds"}
 
@@ -103,7 +101,7 @@ def _to_abi(field: Mapping[str, Any], value: Any) -> Any:
         return [_to_abi(inner, item) for item in value]
     parts = field["components"]
     if isinstance(value, Struct):
-        names = {f.metadata["name"] or _camel(f.name): f.name for f in dataclasses.fields(value)}  # type: ignore[arg-type]
+        names = {solidity_name(item): item.name for item in dataclasses.fields(value)}  # type: ignore[arg-type]
         return tuple(_to_abi(part, getattr(value, names[part["name"]])) for part in parts)
     return tuple(_to_abi(part, item) for part, item in zip(parts, value, strict=True))
 
@@ -117,7 +115,3 @@ def _from_abi(field: Mapping[str, Any], value: Any) -> Any:
         parts = field["components"]
         return {part["name"]: _from_abi(part, item) for part, item in zip(parts, value, strict=True)}
     return bytes.fromhex(value[2:]) if kind == "address" else value
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)

@@ -171,7 +171,9 @@ def parse_config(text: str, folder: Path) -> Config:
     )
 
 
-def render_config(*, rpc: str, ledger: str, from_block: int, port: int) -> str:
+def render_config(
+    *, rpc: str, ledger: str, from_block: int, port: int, platform: str = "platform.sock", poll_s: float = 0.5
+) -> str:
     """The text of a configuration with everything else as `coordinator init` lays it out."""
     return f"""# A Veriflock coordinator.  Paths are relative to this file; an unknown field is refused.
 
@@ -179,6 +181,7 @@ def render_config(*, rpc: str, ledger: str, from_block: int, port: int) -> str:
 rpc = {json.dumps(rpc)}
 ledger = {json.dumps(ledger)}
 from_block = {from_block}
+poll_s = {poll_s}
 
 [server]
 host = "127.0.0.1"
@@ -189,7 +192,7 @@ key = "certificate.key"
 [paths]
 data = "data"
 key = "coordinator.key"
-platform = "platform.sock"
+platform = {json.dumps(platform)}
 charter = "federation.json"
 genesis_model = "genesis.model"
 """

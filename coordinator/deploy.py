@@ -18,9 +18,9 @@ from coordinator.log import log_event
 from coordinator.outbox import Outbox, Records
 from protocol.encoding import Fields
 from protocol.errors import UnavailableError
+from protocol.events import CONTRACTS
 from protocol.keys import Address, to_hex
 
-ORDER = ("Consortium", "Participants", "Enclaves", "RoundLedger")
 PLAN = "founding.cbor"
 
 
@@ -61,7 +61,7 @@ def deploy(chain: Chain, outbox: Outbox, records: Records, founding: Founding, *
     addresses = create_addresses(outbox.sender, nonce)
     found: list[bytes] = []
     first_block = 0
-    for index, name in enumerate(ORDER):
+    for index, name in enumerate(CONTRACTS):
         data = chain.contracts[name].creation(*_arguments(name, federation, addresses, founding))
         receipt = outbox.send(f"deploy/{name}", Call(what=f"deploying {name}", to=None, data=data))
         # If we die here this contract stands at its address; the next call goes on with the one after it.
@@ -78,16 +78,16 @@ def deploy(chain: Chain, outbox: Outbox, records: Records, founding: Founding, *
 
 
 def create_addresses(sender: Address, nonce: int) -> dict[str, Address]:
-    """Where the contracts will be if `sender` deploys them in ORDER, the first with this nonce."""
+    """Where the contracts will be if `sender` deploys them in the order of CONTRACTS, the first with this nonce."""
     found = {}
-    for index, name in enumerate(ORDER):
+    for index, name in enumerate(CONTRACTS):
         text = get_create_address(to_hex(sender), nonce + index)  # type: ignore[arg-type]  # web3's NewTypes
         found[name] = bytes.fromhex(text[2:])
     return found
 
 
 def _arguments(name: str, federation: bytes, at: dict[str, Address], founding: Founding) -> tuple[object, ...]:
-    consortium, participants, enclaves, ledger = (at[key] for key in ORDER)
+    consortium, participants, enclaves, ledger = (at[key] for key in CONTRACTS)
     members = [(member.account, member.hpke_key) for member in founding.members]
     charter = founding.charter.sha256()
     arguments: dict[str, tuple[object, ...]] = {

@@ -3,7 +3,7 @@
 Responsible for: members, terms, money and charter as the contracts' constructors take them.
 Must not know:   the chain.
 
-Spec: docs/protocol.md; example: `veriflock coordinator deploy --help`.
+Example: `veriflock coordinator deploy --example`.
 """
 
 from __future__ import annotations

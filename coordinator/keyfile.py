@@ -54,9 +54,7 @@ def read_key(path: Path) -> bytes:
         hint = "`veriflock coordinator init` makes one; `veriflock consortium key FILE` makes a member's"
         raise UnavailableError(f"no key file {path} ({error.strerror})", hint) from error
     except UnicodeDecodeError as error:
-        raise EncodingError(
-            f"key file {path}", expected="0x and 64 hexadecimal digits", actual="other bytes"
-        ) from error
+        raise EncodingError(f"key file {path}", expected=_FORM, actual="other bytes") from error
     if mode & 0o077:
         raise PolicyError(f"mode of key file {path}", expected="0o600", actual=oct(mode))
     digits = text.removeprefix("0x")
@@ -65,9 +63,7 @@ def read_key(path: Path) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32 or len(digits) != 64:  # the text is never shown: it may be most of a key
-        raise EncodingError(
-            f"key file {path}", expected="0x and 64 hexadecimal digits", actual=f"{len(text)} characters"
-        )
+        raise EncodingError(f"key file {path}", expected=_FORM, actual=f"{len(text)} characters")
     address(key)
     return key
 

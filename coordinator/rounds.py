@@ -4,7 +4,7 @@ Responsible for: (state, event) -> state, (state, chain time) -> next step, and 
 Must not know:   the chain, the enclave, files, sockets or clocks; time is an argument, in the chain's seconds.
 
 The state is never stored: after a restart the chain and the store's files are folded into it with these functions.
-Spec: docs/protocol.md, "A round"; DESIGN sections 4 and 7.
+Spec: docs/protocol.md section 7.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Responsible for: folding the ledger and the store into the round's state, the ne
 Must not know:   HTTP, how a transaction gets mined, or how the enclave is launched.
 
 There is no recovery code: after a SIGKILL the first tick folds the same facts and takes the same next step.
-Spec: docs/protocol.md, "A round"; DESIGN section 7.
+Spec: docs/protocol.md section 7.
 """
 
 from __future__ import annotations
@@ -170,7 +170,8 @@ class Service:
                     raise
                 if str(error) != reason:  # once, not at every look
                     reason = str(error)
-                    log_event("waiting", level=logging.WARNING, reason=reason)
+                    is_usual = isinstance(error, NotYetError) and error.next_step != ENDS_LATE
+                    log_event("waiting", level=logging.INFO if is_usual else logging.WARNING, reason=reason)
             stop.wait(self._timing.poll_s)
 
     def tick(self, last_round: int | None) -> bool:
@@ -265,7 +266,7 @@ class Service:
         """1. terms  2. enclave, registered and admitted  3. cohort, money  4. openRound.  Each is looked up anew."""
         ledger = self.ledger
         terms = ledger.terms(round_id)
-        until = _after(ledger.chain.now() + self._timing.slack_s, terms.windows)[-1]
+        until = terms.deadlines(ledger.chain.now() + self._timing.slack_s)[-1]
         started = self._readiness.admitted(until)
         registered = ledger.active_participants()
         previous, base_root = ledger.previous(), ledger.model()
@@ -285,7 +286,7 @@ class Service:
             base_model=base_root,
             cohort=cohort_hash(cohort),
             enclave=started.enclave,
-            deadlines=_after(ledger.chain.now() + self._timing.slack_s, terms.windows),
+            deadlines=terms.deadlines(ledger.chain.now() + self._timing.slack_s),
         )
         self._outbox.send(f"open/{round_id}", ledger.open_call(spec, registered, seeds.cut(seed, cohort)))
         # If we die here the round is open: the next look at the ledger finds it, with its spec and cohort.
@@ -385,15 +386,6 @@ class Service:
 
     def _is_mine(self) -> bool:
         return self._current_opened().coordinator == self._outbox.sender
-
-
-def _after(start: int, windows: tuple[int, ...]) -> tuple[int, ...]:
-    """The earliest deadlines that the windows allow after `start`, chain time."""
-    deadlines, at = [], start
-    for window in windows:
-        at += window
-        deadlines.append(at)
-    return tuple(deadlines)
 
 
 def _deadlines(spec: Spec) -> dict[str, int]:

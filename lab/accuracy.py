@@ -16,8 +16,9 @@ import numpy as np
 
 from coordinator.enclave.rules import aggregate
 from participant.attacks import Attack, parse_attack
-from participant.data import Dataset, Samples, load, standardisation_q16, standardise
-from participant.models import FloatVector, model_named
+from participant.charters import charter_for
+from participant.data import Dataset, Samples, load, standardise
+from participant.models import FloatVector
 from participant.splits import deal, parse_split
 from participant.trainers import DEFAULT_TRAINER, Trainer, TrainerSetup, random_seed, trainer_class
 from protocol.charter import Charter
@@ -76,24 +77,6 @@ def run(experiment: Experiment, folder: Path | None = None) -> Course:
     return world.run_floats() if experiment.floats else world.run_fixed()
 
 
-def charter_for(
-    name: str, dataset: Dataset, *, model: str, model_exponent: int = -24, kem: int = KEM_X25519
-) -> Charter:
-    """The charter of a federation on a data set: standardisation measured on its training part."""
-    offsets, scales = standardisation_q16(dataset)
-    return Charter(
-        name=name,
-        model=model,
-        dimension=model_named(model).dimension,
-        model_exponent=model_exponent,
-        dataset=dataset.name,
-        classes=dataset.classes,
-        offsets_q16=tuple(offsets),
-        scales_q16=tuple(scales),
-        kem=kem,
-    )
-
-
 class _World:
     """Participants with their shards; the attackers are the last ones."""
 
@@ -101,7 +84,9 @@ class _World:
         if not 0 <= experiment.byzantine < experiment.participants:
             raise RangeError("byzantine", expected=f"below {experiment.participants}", actual=experiment.byzantine)
         self._experiment = experiment
-        charter = charter_for("accuracy", dataset, model=experiment.model, model_exponent=experiment.model_exponent)
+        charter = charter_for(
+            "accuracy", dataset, model=experiment.model, kem=KEM_X25519, model_exponent=experiment.model_exponent
+        )
         self._held_out = _standardised(dataset.held_out, charter)
         trainer = trainer_class(experiment.trainer)
         self._initial = trainer.initial(charter, experiment.seed)

@@ -17,19 +17,29 @@ import typer
 from participant import config as configuration
 from participant.attacks import ATTACKS, parse_attack
 from participant.chain import Chain
+from participant.charters import charter_for
 from participant.client import connect
 from participant.config import RunConfig
 from participant.data import Dataset, Samples, histogram, load, standardise
 from participant.export import genesis_from_safetensors
 from participant.journal import Journal, new_key_file, read_key_file
+from participant.models import MODELS
 from participant.run import Runner, Settings
 from participant.splits import Split, deal, parse_split
 from participant.stop import SignalStop
 from participant.trainers import DEFAULT_TRAINER, TrainerSetup, trainer_class
 from protocol.charter import Charter, parse_charter
-from protocol.errors import CommitmentMismatchError, LengthError, PolicyError, RangeError, VerificationError
+from protocol.errors import (
+    CommitmentMismatchError,
+    LengthError,
+    PolicyError,
+    RangeError,
+    UnknownNameError,
+    VerificationError,
+)
 from protocol.fixedpoint import encode_model, model_from_floats
 from protocol.keys import address, parse_address, to_hex
+from protocol.sealing import KEM_NAMES
 from protocol.trees import model_root
 
 app = typer.Typer(no_args_is_help=True, help="Train, and check that what you send is counted.")
@@ -103,6 +113,23 @@ def reclaim(rpc: Rpc, ledger: Ledger, key: Key) -> None:
     """Take the deposit back after leaving."""
     Chain(rpc, parse_address(ledger), key=read_key_file(key)).reclaim()
     typer.echo("deposit returned")
+
+
+@app.command()
+def charter(
+    out: Annotated[Path, typer.Argument(help="The charter to write (federation.json).")],
+    dataset: Annotated[str, typer.Option(help="Data set.")],
+    model: Annotated[str, typer.Option(help=f"{', '.join(MODELS)}.")],
+    name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
+    kem: Annotated[str, typer.Option(help=f"How updates are sealed: {', '.join(KEM_NAMES)}.")] = "mlkem768-x25519",
+    data: Data = None,
+) -> None:
+    """Make the charter that a new federation is founded with (`veriflock coordinator deploy`); print its SHA-256."""
+    if kem not in KEM_NAMES:
+        raise UnknownNameError("KEM", known=KEM_NAMES, actual=kem)
+    made = charter_for(name, load(dataset, data), model=model, kem=KEM_NAMES[kem])
+    out.write_bytes(made.encode())
+    typer.echo(f"charter {made.sha256().hex()}")
 
 
 @app.command()

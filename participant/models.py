@@ -3,7 +3,7 @@
 Responsible for: names, shapes and order of the tensors, so that a vector can be cut up without a framework.
 Must not know:   how a model computes; trainers do (`trainers/`).
 
-The vector is the floating-point parameters and buffers in state_dict order (docs/protocol.md, section 3).
+The vector is the floating-point parameters and buffers in state_dict order (docs/protocol.md section 1).
 """
 
 from __future__ import annotations

@@ -10,10 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
-from cryptography.hazmat.primitives.hpke import MLKEM768X25519PublicKey
-
 from participant.attacks import Attack
 from participant.models import FloatVector
 from protocol import keys, sealing
@@ -32,9 +28,6 @@ from protocol.trees import row_root
 
 WARN_ERROR = 0.01
 """Quantisation that loses more than 1% of the update's norm is worth a warning (DESIGN section 3)."""
-
-MLKEM_KEY_BYTES = 1184
-"""The ML-KEM-768 part of a hybrid public key; the 32 bytes of X25519 follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +110,7 @@ def seal(payload: bytes, *, update: Update, ledger: keys.Address, kem: int, hpke
     payload:  the bytes of `protocol.sealing.encode_payload` (an attacker's may be others).
     update:   whose round, participant and enclave the sealing is bound to.
     hpke_key: the enclave's public key, checked against its quote by `enclave_check` before.
+    Raises: LengthError, EncodingError (not a key of that KEM).
     """
     context = sealing.info(
         federation=update.federation,
@@ -125,7 +119,7 @@ def seal(payload: bytes, *, update: Update, ledger: keys.Address, kem: int, hpke
         participant=update.participant,
         enclave=update.enclave,
     )
-    return sealing.suite(kem).encrypt(payload, _public_key(kem, hpke_key), context)
+    return sealing.suite(kem).encrypt(payload, sealing.parse_public_key(kem, hpke_key), context)
 
 
 def verify_receipt(
@@ -147,15 +141,3 @@ def verify_receipt(
         raise CommitmentMismatchError("the receipt", expected=expected, actual=receipt)
     if keys.recover(receipt.digest(domain), signature) != signer:
         raise SignatureError("signer of the receipt", expected=keys.to_hex(signer))
-
-
-def _public_key(kem: int, data: bytes) -> X25519PublicKey | MLKEM768X25519PublicKey:
-    length = sealing.PUBLIC_KEY_BYTES.get(kem)
-    if len(data) != length:
-        raise LengthError(f"length of the enclave's key for KEM {kem:#06x}", expected=length, actual=len(data))
-    if kem == sealing.KEM_X25519:
-        return X25519PublicKey.from_public_bytes(data)
-    mlkem, x25519 = data[:MLKEM_KEY_BYTES], data[MLKEM_KEY_BYTES:]
-    return MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(mlkem), X25519PublicKey.from_public_bytes(x25519)
-    )

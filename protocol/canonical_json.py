@@ -3,6 +3,8 @@
 Responsible for: the bytes of charters and manifests that are hashed.
 Must not know:   what they say.
 
+Spec: docs/protocol.md section 2.
+
 Integers within +/-2**53, text, lists, maps with text keys, booleans and null.  (ECMAScript's number formatting, the
 hard part of RFC 8785, is not needed without floats.)
 """

@@ -2,6 +2,8 @@
 
 Responsible for: federation.json, strictly parsed; its hash is what the ledger, the enclave's claims and manifest carry.
 Must not know:   how a model is built or data is read.
+
+Spec: docs/protocol.md section 2.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Responsible for: values to bytes and back, strictly both ways (RFC 8949, section 4.2.1).
 Must not know:   what an envelope is for.
 
+Spec: docs/protocol.md section 2.
+
 Only integers, byte strings, text, lists, maps with text keys, booleans and null: no floats, tags or indefinite lengths.
 
 The decoder is ours and not cbor2's, whose shared references (tags 28 and 29) and string references (25 and 256) let 200

@@ -2,6 +2,8 @@
 
 Responsible for: u32 big-endian length || deterministic CBOR map, to bytes and back, with a cap.
 Must not know:   sockets, or what a frame asks for.
+
+Spec: docs/protocol.md section 9.
 """
 
 from __future__ import annotations

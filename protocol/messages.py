@@ -29,7 +29,7 @@ ENCLAVE_BODY_BYTES = 432
 """Header (48) and report body (384) of an SGX quote v3: what names an enclave."""
 
 DEADLINES = ("submit", "receipts", "commit", "propose", "challenge")
-"""The five deadlines of a round in their order; unix seconds, in time means block.timestamp <= deadline."""
+"""The five deadlines of a round, and the windows before them, in their order.  In time: block.timestamp <= deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,10 @@ def solidity(kind: str, name: str | None = None) -> Any:
     return field(metadata={"type": kind, "name": name})
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
+def solidity_name(item: dataclasses.Field[Any]) -> str:
+    """The name that Solidity and envelopes have for a field of a message."""
+    head, *rest = item.name.split("_")
+    return item.metadata["name"] or head + "".join(part.capitalize() for part in rest)
 
 
 class Struct:
@@ -81,7 +82,7 @@ class Struct:
     def type_string(cls) -> str:
         """The EIP-712 type, such as `Receipt(bytes32 federation,...)`."""
         items = dataclasses.fields(cls)  # type: ignore[arg-type]
-        members = ",".join(f"{item.metadata['type']} {item.metadata['name'] or _camel(item.name)}" for item in items)
+        members = ",".join(f"{item.metadata['type']} {solidity_name(item)}" for item in items)
         return f"{cls.NAME}({members})"
 
     @classmethod
@@ -112,7 +113,7 @@ class Struct:
                 value = list(value)
             elif kind == "uint256":
                 value = value.to_bytes(32)
-            out[item.metadata["name"] or _camel(item.name)] = value
+            out[solidity_name(item)] = value
         return out
 
     @classmethod
@@ -121,7 +122,7 @@ class Struct:
         fields = Fields(value, cls.NAME)
         values: dict[str, Any] = {}
         for item in dataclasses.fields(cls):  # type: ignore[arg-type]
-            name, kind = item.metadata["name"] or _camel(item.name), item.metadata["type"]
+            name, kind = solidity_name(item), item.metadata["type"]
             if kind == "uint256":
                 values[item.name] = int.from_bytes(fields.bytes(name, 32))
             elif kind.endswith("]"):
@@ -400,6 +401,7 @@ def _check(what: str, kind: str, value: object) -> None:
 
 
 def abi_word(kind: str, value: Any) -> bytes:
+    """The 32 bytes of a value of a static Solidity type, as EIP-712's encodeData has it: an array is its hash."""
     if kind == "bytes32":
         return bytes(value)
     if kind == "address":

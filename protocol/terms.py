@@ -3,12 +3,13 @@
 Responsible for: the terms' encoding and hash, and the spec that follows from them.
 Must not know:   who voted, or what the chain's clock says.
 
-Twin: struct Terms in contracts/src/libraries/Messages.sol.
+Spec: docs/protocol.md section 7.  Twin: struct Terms in contracts/src/libraries/Messages.sol.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar
 
 from protocol.hashing import keccak256
@@ -68,6 +69,10 @@ class Terms(Struct):
     def hash(self) -> bytes:
         """keccak256 of the encoding: what the ledger compares."""
         return keccak256(self.encode())
+
+    def deadlines(self, start: int) -> tuple[int, ...]:
+        """The earliest deadlines that the windows allow for a round opened at `start`; unix seconds."""
+        return tuple(accumulate(self.windows, initial=start))[1:]
 
     @classmethod
     def of(cls, spec: Spec, *, cohort_size: int, windows: tuple[int, ...]) -> Terms:

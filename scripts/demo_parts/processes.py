@@ -23,7 +23,7 @@ LOG_TAIL_LINES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Process:
     """One running process."""
 
     name: str
@@ -40,9 +40,9 @@ class Processes:
     def __init__(self, logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self._logs = logs
-        self._members: list[Member] = []
+        self._running: list[Process] = []
 
-    def start(self, name: str, *arguments: str) -> Member:
+    def start(self, name: str, *arguments: str) -> Process:
         """`veriflock` with these arguments."""
         log = self._logs / f"{name}.log"
         command = [str(Path(sys.executable).with_name("veriflock")), *arguments]
@@ -57,47 +57,47 @@ class Processes:
                 preexec_fn=die_with_parent,
                 env=environment,
             )
-        member = Member(name=name, process=process, log=log)
-        self._members.append(member)
-        return member
+        started = Process(name=name, process=process, log=log)
+        self._running.append(started)
+        return started
 
     def check(self) -> None:
         """Raises UnavailableError when one has ended, with the end of its log."""
-        for member in self._members:
-            if member.process.poll() is not None:
-                lines = member.log.read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
+        for one in self._running:
+            if one.process.poll() is not None:
+                lines = one.log.read_text(errors="replace").strip().splitlines()[-LOG_TAIL_LINES:]
                 tail = "\n  ".join(["", *lines])
-                raise UnavailableError(f"{member.name} ended with code {member.process.returncode}:{tail}")
+                raise UnavailableError(f"{one.name} ended with code {one.process.returncode}:{tail}")
 
-    def forget(self, member: Member) -> None:
+    def forget(self, process: Process) -> None:
         """Its end is expected from here on."""
-        self._members.remove(member)
+        self._running.remove(process)
 
-    def stop_one(self, member: Member) -> None:
+    def stop_one(self, process: Process) -> None:
         """Ends one process and its children."""
-        self.forget(member)
-        _signal(member, signal.SIGTERM)
-        _end([member])
+        self.forget(process)
+        _signal(process, signal.SIGTERM)
+        _end([process])
 
     def stop(self) -> None:
         """Ends all; those that don't end in time are killed."""
-        members, self._members = self._members[::-1], []
-        for member in members:
-            _signal(member, signal.SIGTERM)
-        _end(members)
+        ended, self._running = self._running[::-1], []
+        for one in ended:
+            _signal(one, signal.SIGTERM)
+        _end(ended)
 
 
-def _end(members: list[Member]) -> None:
+def _end(processes: list[Process]) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    for member in members:
+    for one in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            member.process.wait(max(0.1, deadline - time.monotonic()))
-        if member.process.poll() is None:
-            _signal(member, signal.SIGKILL)
-            member.process.wait(STOP_TIMEOUT_S)
+            one.process.wait(max(0.1, deadline - time.monotonic()))
+        if one.process.poll() is None:
+            _signal(one, signal.SIGKILL)
+            one.process.wait(STOP_TIMEOUT_S)
 
 
-def _signal(member: Member, signum: signal.Signals) -> None:
-    if member.process.poll() is None:
+def _signal(one: Process, signum: signal.Signals) -> None:
+    if one.process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(member.process.pid, signum)
+            os.killpg(one.process.pid, signum)

@@ -127,7 +127,7 @@ class Show:
         """Where everything is."""
         for name, path in paths.items():
             self._console.print(f"  {name:<10} {path}", soft_wrap=True)
-        self._console.print(f"[dim]{SIMULATED}; {seconds:.0f} s[/dim]")
+        self._console.print(f"[dim]{seconds:.0f} s[/dim]")
 
 
 class JsonShow:

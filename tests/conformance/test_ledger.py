@@ -9,12 +9,12 @@ import pytest
 
 from coordinator import anvil
 from protocol import keys
-from protocol.events import stream
+from protocol.events import CONTRACTS, stream
 from protocol.hashing import sha256
 from protocol.outcomes import Outcome, Reason, Status
 from protocol.payouts import payouts
 from protocol.reputation import Standing
-from scripts.ledger_world import ETHER, ORDER, LedgerWorld, Refused, counted, default_terms
+from scripts.ledger_world import ETHER, LedgerWorld, Refused, counted, default_terms
 
 ROUND_GAS = 600_000
 """Opening, proposing and settling a round of 20, from the first round on."""
@@ -79,7 +79,7 @@ def test_streams_follow_from_the_logs(rpc: str) -> None:
     world.settle(round_)
     world.send("RoundLedger", "withdraw", sender=world.participants[0])
 
-    for name in ORDER:
+    for name in CONTRACTS:
         query = {"address": keys.to_hex(world.addresses[name]), "fromBlock": "0x0", "toBlock": "latest"}
         logs = world.ask("eth_getLogs", query)
         assert isinstance(logs, list)

@@ -19,30 +19,29 @@ from typing import Any
 import pytest
 
 from protocol.hashing import sha256
+from tests.e2e.conftest import QUICK, ROOT, run_demo
 from verifier.dump import DumpChain
 from verifier.evidence import FolderArtifacts
 from verifier.recipe import Subject, verify_federation
 from verifier.report import Report
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DEMO = ROOT / "scripts" / "demo.py"
 VERIFLOCK = Path(sys.executable).with_name("veriflock")
-QUICK = ("--participants", "6", "--byzantine", "1", "--rounds", "2", "--seed", "3")
-QUICK += ("--trainer", "participant.trainers.softmax:SoftmaxTrainer", "--rule", "multi-krum")
 
 
-def run_demo(*arguments: str, timeout_s: float = 150) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(DEMO), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False, cwd=ROOT)
-
-
-@pytest.fixture(scope="module")
-def demo() -> tuple[list[dict[str, Any]], Path]:
-    """(events, run folder) of one quick demo."""
-    done = run_demo("--json", *QUICK)
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.mark.timeout(400)
+def test_make_demo_ends_with_a_good_model_and_a_report_that_holds() -> None:
+    done = subprocess.run(
+        ["make", "demo", "ARGS=--json"], capture_output=True, text=True, timeout=300, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    return events, ROOT / events[-1]["run"]
+    rounds = [event for event in events if event["event"] == "round"]
+    assert [event["state"] for event in rounds] == ["settled"] * 8
+    assert rounds[-1]["accuracy"] >= 0.90
+    [verification] = [event["report"] for event in events if event["event"] == "verification"]
+    assert verification["status"] == "ok"
+    assert verification["simulated"] is True
 
 
 def test_the_demo_tells_its_acts_in_order(demo: tuple[list[dict[str, Any]], Path]) -> None:
@@ -87,10 +86,11 @@ def test_the_run_folder_holds_what_the_page_says(demo: tuple[list[dict[str, Any]
     assert (run / "rounds.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_no_log_holds_a_traceback_or_a_key(demo: tuple[list[dict[str, Any]], Path]) -> None:
+def test_no_log_holds_a_traceback_a_warning_or_a_key(demo: tuple[list[dict[str, Any]], Path]) -> None:
     for path in (demo[1] / "logs").iterdir():
         text = path.read_text(errors="replace")
         assert "Traceback" not in text, path.name
+        assert path.name != "coordinator.log" or '"level": "warning"' not in text
         if path.name != "anvil.log":  # Anvil prints the well-known keys of its own accounts, which nobody here uses
             assert "private" not in text.lower(), path.name
 

@@ -17,6 +17,7 @@ from demo_parts.acts import Acts
 from demo_parts.federation import Federation, running, wait_for
 from demo_parts.options import SOFTMAX_TRAINER, Options
 from demo_parts.record import RoundMetrics
+from lab import accuracy as lab
 from protocol import outcomes
 from protocol.evidence import parse_evidence
 from protocol.hashing import sha256
@@ -39,10 +40,10 @@ def quiet(_: object) -> None:
     """Nobody watches."""
 
 
-def model_roots(folder: Path, options: Options) -> list[str]:
-    """The model root after each round of a federation that runs undisturbed."""
+def course(folder: Path, options: Options) -> list[tuple[str, float]]:
+    """Model root and accuracy after each round of a federation that runs undisturbed."""
     with running(options, folder) as federation, closing(Acts(federation)) as acts:
-        return [metrics.model for metrics in acts.rounds(quiet)]
+        return [(metrics.model, metrics.accuracy) for metrics in acts.rounds(quiet)]
 
 
 @pytest.mark.parametrize("rule", ["trimmed-mean", "multi-krum"])
@@ -51,9 +52,16 @@ def test_two_runs_with_one_seed_end_with_the_same_models(tmp_path: Path, rule: s
         participants=5, byzantine=1, attack="sign-flip:4", rule=rule, dataset="digits", split="dirichlet:1",
         rounds=2, seed=11, trainer=SOFTMAX_TRAINER,
     )  # fmt: skip
-    first = model_roots(tmp_path / "first", options)
-    assert len(set(first)) == 2
-    assert model_roots(tmp_path / "second", options) == first
+    first = course(tmp_path / "first", options)
+    assert len({model for model, _ in first}) == 2
+    assert course(tmp_path / "second", options) == first
+    alone = lab.run(
+        lab.Experiment(
+            seed=11, rule=rule, model="softmax-8x8", trainer=SOFTMAX_TRAINER, participants=5, byzantine=1, rounds=2
+        )
+    )
+    # what docs/accuracy.md measures in one process is what the processes do
+    assert [round(accuracy, 4) for accuracy in alone.accuracies] == [accuracy for _, accuracy in first]
 
 
 def open_round(federation: Federation) -> None:

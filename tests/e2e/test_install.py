@@ -76,6 +76,15 @@ def test_an_auditors_install_verifies_without_the_rest(bare: Path, tmp_path: Pat
 
 
 @pytest.mark.timeout(400)
+def test_an_auditors_install_says_that_an_honest_run_holds(
+    bare: Path, demo: tuple[list[dict[str, object]], Path]
+) -> None:
+    done = output(bare, "veriflock", "verify", "--run", str(demo[1]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "says nothing about hardware" in done.stdout
+
+
+@pytest.mark.timeout(400)
 def test_every_module_of_the_verifier_imports_there(bare: Path) -> None:
     modules = [
         path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import ssl
@@ -289,8 +288,7 @@ def build(
     (folder / "federation.json").write_bytes(federation.founding.charter.encode())
     (folder / "genesis.model").write_bytes(federation.founding.genesis_model)
     ledger, block = to_hex(federation.ledger.address), federation.deployment.from_block
-    text = render_config(rpc=chain.rpc, ledger=ledger, from_block=block, port=0)
-    text = text.replace('"platform.sock"', json.dumps(str(at.socket))).replace("[chain]", "[chain]\npoll_s = 0.05")
+    text = render_config(rpc=chain.rpc, ledger=ledger, from_block=block, port=0, platform=str(at.socket), poll_s=0.05)
     (folder / "coordinator.toml").write_text(text)
     config = parse_config(text, folder)
     return World(chain=chain, federation=federation, folder=folder, config=config, participants=keys)

@@ -143,7 +143,7 @@ def test_a_sealed_update_opens_for_its_round_and_for_no_other(kem: int, make: ob
 
 def test_a_key_of_another_length_is_refused() -> None:
     payload = prepared().payload
-    with pytest.raises(LengthError, match="length of the enclave's key"):
+    with pytest.raises(LengthError, match="length of an HPKE public key"):
         seal(b"", update=payload.update, ledger=DOMAIN.ledger, kem=KEM_HYBRID, hpke_key=bytes(32))
 
 

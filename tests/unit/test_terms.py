@@ -40,6 +40,10 @@ def test_a_spec_and_its_terms_say_the_same() -> None:
     assert Terms.of(TERMS.spec(**rest), cohort_size=20, windows=TERMS.windows) == TERMS
 
 
+def test_deadlines_are_the_windows_one_after_the_other() -> None:
+    assert TERMS.deadlines(1000) == (1060, 1061, 1091, 1151, 1271)
+
+
 @pytest.mark.parametrize("field", [item.name for item in dataclasses.fields(Terms)])
 def test_a_change_of_any_field_is_other_terms(field: str) -> None:
     value = getattr(TERMS, field)
