@@ -38,6 +38,7 @@ gas: setup
 
 bench: setup
 	@$(BIN)/python scripts/bench_accuracy.py
+	@$(BIN)/python scripts/bench_flags.py
 
 setup: $(VENV)/.installed node_modules/.installed
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coordinator.enclave.rules import aggregate
+from coordinator.enclave.rules import aggregate, flagged, totals
 from participant.attacks import Attack, parse_attack
 from participant.charters import charter_for
 from participant.data import Dataset, Samples, load, standardise
@@ -44,7 +44,8 @@ class Experiment:
     byzantine: int = 2
     """How many attack (the last indices); also the rule's f."""
 
-    attack: str = "sign-flip"
+    attack: str | None = "sign-flip"
+    """None: everybody is honest, and f is what the rule tolerates all the same."""
     rounds: int = 8
     exponent: int = -14
     model_exponent: int = -24
@@ -64,6 +65,9 @@ class Course:
 
     error: float
     """Largest quantisation error of an honest update: norm of what was lost over norm of the update."""
+
+    flagged: tuple[tuple[bool, ...], ...] = ()
+    """Which participants every round flagged, by index; empty in floats."""
 
     @property
     def accuracy(self) -> float:
@@ -108,20 +112,22 @@ class _World:
         """int16 rows, the enclave's rule, the ledger's model step."""
         e = self._experiment
         model: Int32 = model_from_floats(self._initial, e.model_exponent)
-        accuracies, saturated, error = [], 0, 0.0
+        accuracies, flags, saturated, error = [], [], 0, 0.0
         for round_id in range(1, e.rounds + 1):
             quantised = [
                 quantise(u, e.exponent) for u in self._updates(model_to_floats(model, e.model_exponent), round_id)
             ]
             rows = np.stack([q.row for q in quantised])  # (n, d)
-            a = aggregate(e.rule, rows, f=e.byzantine).aggregate
+            aggregation = aggregate(e.rule, rows, f=e.byzantine)
+            a = aggregation.aggregate
+            flags.append(tuple(flagged(totals(rows, aggregation)).tolist()))
             model = model_step(
                 model, a, learning_rate=ONE_Q16, decay=0, exponent=e.exponent, model_exponent=e.model_exponent
             )
             for q in quantised[: e.participants - e.byzantine]:
                 saturated, error = saturated + q.saturated, max(error, q.error)
             accuracies.append(self._accuracy(model_to_floats(model, e.model_exponent)))
-        return Course(accuracies=tuple(accuracies), saturated=saturated, error=error)
+        return Course(accuracies=tuple(accuracies), saturated=saturated, error=error, flagged=tuple(flags))
 
     def run_floats(self) -> Course:
         """The same in binary64 without rounding anything."""
