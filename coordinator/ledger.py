@@ -15,6 +15,7 @@ from coordinator.chain import Call, Chain, ChainRestartedError, RevertedError
 from protocol.encoding import Fields
 from protocol.errors import EncodingError, UnavailableError
 from protocol.events import (
+    DepositReclaimed,
     Event,
     ParticipantJoined,
     ParticipantLeft,
@@ -30,6 +31,9 @@ from protocol.events import (
 from protocol.keys import Address, to_hex
 from protocol.messages import ZERO, Claims, RoundResult, Spec
 from protocol.terms import Terms
+
+REGISTER_TRIES = 5
+"""How often register and events are read until they are of one moment."""
 
 
 class LedgerState(IntEnum):
@@ -179,20 +183,35 @@ class Ledger:
         raise UnavailableError(f"the chain has no TermsSet event for 0x{wanted.hex()}", _NO_LOGS)
 
     def active_participants(self) -> list[Address]:
-        """Everybody who may take part, ascending.  Raises UnavailableError when events and count disagree."""
-        kinds = (ParticipantJoined, ParticipantLeft, ParticipantSuspended, ParticipantReinstated)
+        """Everybody who may take part, ascending.  Raises UnavailableError when events and count keep disagreeing."""
+        for _ in range(REGISTER_TRIES):
+            active = self._active_by_events()
+            count = self._read_of("Participants", self.participants, "activeCount")
+            if count == len(active):
+                return sorted(active)
+            # somebody joined or left between the two questions
+        raise UnavailableError(
+            f"{len(active)} active participants by events, {count} by the register", "use a node that keeps its logs"
+        )
+
+    def _active_by_events(self) -> set[Address]:
+        kinds = (ParticipantJoined, ParticipantLeft, ParticipantSuspended, ParticipantReinstated, DepositReclaimed)
         active: set[Address] = set()
+        deposited: set[Address] = set()
         for event in self._events("Participants", self.participants, [[topic_of(kind) for kind in kinds]]):
-            if isinstance(event, ParticipantJoined | ParticipantReinstated):
-                active.add(event.participant)
-            elif isinstance(event, ParticipantLeft | ParticipantSuspended):
-                active.discard(event.participant)
-        count = self._read_of("Participants", self.participants, "activeCount")
-        if count != len(active):
-            raise UnavailableError(
-                f"{len(active)} active participants by events, {count} by the register", "it is tried again at once"
-            )
-        return sorted(active)
+            match event:
+                case ParticipantJoined(participant=who):
+                    active.add(who)
+                    deposited.add(who)
+                case ParticipantLeft(participant=who) | ParticipantSuspended(participant=who):
+                    active.discard(who)
+                case DepositReclaimed(participant=who):
+                    deposited.discard(who)
+                case ParticipantReinstated(participant=who) if who in deposited:
+                    active.add(who)
+                case _:
+                    pass  # reinstated without a deposit: may join again, and has not
+        return active
 
     def bond(self, coordinator: Address) -> int:
         """Wei of a coordinator's bond."""

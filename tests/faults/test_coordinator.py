@@ -14,11 +14,12 @@ import pytest
 from coordinator import anvil
 from coordinator.chain import Call
 from coordinator.config import parse_config
+from coordinator.consortium import about, allow
 from coordinator.ledger import LedgerState
 from coordinator.outbox import MemoryRecords, Outbox
 from coordinator.server import open_coordinator
 from protocol.errors import CommitmentMismatchError, UnavailableError
-from protocol.events import RoundVoided, VoidReason, parse_event, topic_of
+from protocol.events import Action, RoundVoided, VoidReason, parse_event, topic_of
 from protocol.evidence import parse_evidence
 from protocol.hashing import sha256
 from protocol.keys import address
@@ -28,7 +29,7 @@ from protocol.trees import parse_set_leaf
 from tests.support import coordinators
 from tests.support.anvil import TestChain
 from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
-from tests.support.federation import charter
+from tests.support.federation import charter, found
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +279,21 @@ def test_a_cohort_smaller_than_the_membership_is_sampled_as_the_chain_says(
             for row, who in zip(some, cohort, strict=True):
                 world.send(spec, registered_slot(world, who), row)
             finish(world, round_id, spec.deadlines)
+
+
+def test_who_is_reinstated_without_a_deposit_is_not_registered(test_chain: TestChain) -> None:
+    federation = found(test_chain, "reinstated")
+    key, stranger = test_chain.key("reinstated participant"), bytes(19) + b"\x09"
+    data = test_chain.chain.contracts["Participants"].call_data("join", address(key))
+    at, deposit = federation.ledger.participants, federation.founding.deposit_wei
+    outbox = Outbox(MemoryRecords(), test_chain.chain, key, timeout_s=30)
+    outbox.send("join/1", Call(what="join", to=at, data=data, value=deposit))
+    for who in (stranger, address(key)):
+        allow(federation.members, about(Action.SUSPEND_PARTICIPANT, who))
+        assert federation.ledger.active_participants() == ([address(key)] if who == stranger else [])
+    for who in (stranger, address(key)):
+        allow(federation.members, about(Action.REINSTATE_PARTICIPANT, who))
+    assert federation.ledger.active_participants() == [address(key)]
 
 
 def registered_slot(world: World, who: bytes) -> int:
