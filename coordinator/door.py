@@ -19,6 +19,7 @@ from typing import Any
 from protocol.encoding import Fields
 from protocol.errors import (
     AlreadyReceivedError,
+    CommitmentMismatchError,
     EnclaveMismatchError,
     LengthError,
     MalformedError,
@@ -263,7 +264,7 @@ _REFUSALS: dict[Reason, type[VeriflockError]] = {
     Reason.NORM: PolicyError,
     Reason.UNDELIVERED: SpecMismatchError,
     Reason.UNOPENED: MalformedError,
-    Reason.ROOT: SignatureError,
+    Reason.ROOT: CommitmentMismatchError,
 }
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from coordinator import anvil
@@ -18,9 +19,11 @@ from coordinator.consortium import about, allow
 from coordinator.ledger import LedgerState
 from coordinator.outbox import MemoryRecords, Outbox
 from coordinator.server import open_coordinator
+from protocol import sealing
 from protocol.errors import CommitmentMismatchError, UnavailableError
 from protocol.events import Action, RoundVoided, VoidReason, parse_event, topic_of
 from protocol.evidence import parse_evidence
+from protocol.fixedpoint import encode_row
 from protocol.hashing import sha256
 from protocol.keys import address
 from protocol.outcomes import Outcome, Reason, Status, parse_outcomes
@@ -29,7 +32,7 @@ from protocol.trees import parse_set_leaf
 from tests.support import coordinators
 from tests.support.anvil import TestChain
 from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
-from tests.support.federation import charter, found
+from tests.support.federation import DIMENSION, charter, found
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +114,7 @@ def test_bad_uploads_are_refused_by_name_and_cost_nobody_the_round(world: World)
             (409, "SpecMismatch", Reason.SPEC),
             (409, "SpecMismatch", Reason.SPEC),
             (409, "EnclaveMismatch", Reason.ENCLAVE),
-            (403, "Signature", Reason.ROOT),
+            (403, "CommitmentMismatch", Reason.ROOT),
             (400, "Length", Reason.LENGTH),
         ]
         for slot in (1, 2):  # a refusal does not use up the slot
@@ -120,6 +123,39 @@ def test_bad_uploads_are_refused_by_name_and_cost_nobody_the_round(world: World)
         status, reply = world.post(1, senders[3], world.update(spec, 3, some[3])[1])
         assert (status, reply["error"]) == (409, "TooLate")
         assert f"expected at most {spec.deadlines[0]}" in reply["message"]
+        finish(world, 1, spec.deadlines)
+    assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 3 + [Status.ABSENT]
+
+
+def test_what_only_the_enclave_can_refuse_is_named_over_the_wire_and_logged(
+    test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = build(test_chain, test_platform, tmp_path / "c", "bounded", norm_bound=10**6)
+    caplog.set_level("INFO", "veriflock.coordinator")
+    small = [np.full(DIMENSION, value, dtype=np.int16) for value in range(1, 5)]
+    with world.coordinator(last_round=1):
+        world.admit()
+        spec = world.collecting(1)
+        for slot in (0, 2):
+            world.send(spec, slot, small[slot])
+        update, _ = world.update(spec, 1, small[1])
+        unsigned = sealing.Payload(update=update, signature=bytes(65), row=encode_row(small[1]))
+        bad = {
+            "v of a signature: expected 27 or 28": world.seal(spec, 1, sealing.encode_payload(unsigned)),
+            "coordinate 0 of a row": world.update(spec, 1, np.full(DIMENSION, -32768, dtype=np.int16))[1],
+            "squared norm of the row: expected at most 1000000": world.update(spec, 1, 1000 * small[0])[1],
+            "a value in an envelope": world.seal(spec, 1, b"\xff"),
+        }
+        replies = {said: world.post(1, address(world.participants[1]), sealed) for said, sealed in bad.items()}
+        assert [reply["reason"] for _, reply in replies.values()] == [
+            Reason.SIGNATURE, Reason.RANGE, Reason.NORM, Reason.UNOPENED,
+        ]  # fmt: skip
+        assert [status for status, _ in replies.values()] == [403, 400, 403, 400]
+        logged = [record.fields["message"] for record in caplog.records if record.msg == "refused"]  # type: ignore[attr-defined]
+        for said, (_, reply) in replies.items():
+            assert said in reply["message"]
+            assert reply["message"] in logged
+        world.send(spec, 1, small[1])
         finish(world, 1, spec.deadlines)
     assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 3 + [Status.ABSENT]
 

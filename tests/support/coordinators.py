@@ -180,16 +180,20 @@ class World:
         update = Update(**{**values, **changes})  # type: ignore[arg-type]
         signature = sign(key, update.digest(self.domain))
         payload = sealing.Payload(update=update, signature=signature, row=fixedpoint.encode_row(row))
+        return update, self.seal(opened, slot, sealing.encode_payload(payload))
+
+    def seal(self, opened: Spec, slot: int, payload: bytes) -> bytes:
+        """Any bytes, sealed to the enclave as that slot's."""
         info = sealing.info(
             federation=opened.federation,
             ledger=self.ledger.address,
             round_id=opened.round_id,
-            participant=address(key),
+            participant=address(self.participants[slot]),
             enclave=opened.enclave,
         )
         public = X25519PublicKey.from_public_bytes(self.get("/v1/enclave")["hpke_key"])
         suite = sealing.suite(self.federation.founding.charter.kem)
-        return update, bytes(suite.encrypt(sealing.encode_payload(payload), public, info=info))
+        return bytes(suite.encrypt(payload, public, info=info))
 
     def send(self, spec: Spec, slot: int, row: np.ndarray) -> Receipt:
         """Sends a good update and returns its receipt."""
