@@ -14,8 +14,8 @@ demo: setup
 
 test: setup
 	@$(BIN)/python scripts/forge.py test
-	@$(BIN)/python -m pytest -q -n 2 $(QUICK) tests/conformance
-	@$(BIN)/python -m pytest -q tests/faults tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK) tests/conformance tests/faults tests/e2e/test_accuracy.py
+	@$(BIN)/python -m pytest -q tests/e2e --ignore tests/e2e/test_accuracy.py
 
 check: setup
 	@$(BIN)/ruff format --check --quiet .

@@ -136,7 +136,7 @@ def describe(
     name: str,
 ) -> dict[str, Any]:
     """The values of record.json.  Accuracies are the demo's own and unattested; everything else can be checked."""
-    deployment, ledger = federation.deployment, federation.ledger
+    deployment, ledger, terms = federation.deployment, federation.ledger, federation.terms
     if deployment is None:
         raise UnavailableError("the contracts are not deployed")
     return {
@@ -145,6 +145,7 @@ def describe(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "simulated": True,
         "options": asdict(federation.options),
+        "terms": {**asdict(terms), "chain": "0x" + terms.chain.hex(), "budget": str(terms.budget)},
         "versions": {
             "python": platform.python_version(),
             **{package: importlib.metadata.version(package) for package in VERSIONS},
