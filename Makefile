@@ -7,7 +7,7 @@ QUICK := tests/unit tests/property tests/architecture
 MAKEFLAGS += --no-print-directory
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check fix setup gas compile vectors bench clean
+.PHONY: demo test check fix setup gas compile vectors bench fuzz clean
 
 demo: setup
 	@$(BIN)/python scripts/demo.py $(ARGS)
@@ -37,8 +37,13 @@ gas: setup
 	@$(BIN)/python scripts/bench_gas.py
 
 bench: setup
+	@$(BIN)/python scripts/bench_attestation.py
 	@$(BIN)/python scripts/bench_accuracy.py
 	@$(BIN)/python scripts/bench_flags.py
+
+fuzz: setup
+	@$(PIP) install -c constraints.txt -e '.[fuzz]'
+	@$(BIN)/python scripts/fuzz_evidence.py $(ARGS)
 
 setup: $(VENV)/.installed node_modules/.installed
 

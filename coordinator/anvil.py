@@ -72,16 +72,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def start(*, port: int | None = None, log: Path | None = None, hardfork: str = HARDFORK) -> Iterator[Anvil]:
+def start(
+    *, port: int | None = None, log: Path | None = None, hardfork: str = HARDFORK, genesis_s: int | None = None
+) -> Iterator[Anvil]:
     """A fresh chain for as long as the block runs; on Linux it ends even when this process is killed.
 
-    port: a free one where not given.  log: where its output goes; nowhere by default.
+    port:      a free one where not given.
+    log:       where its output goes; nowhere by default.
+    genesis_s: when it begins, seconds since 1970; now by default.
     Raises: UnavailableError when there is no Anvil or it does not answer in time.
     """
     binary, port = find_anvil(), port or free_port()
     rpc = f"http://127.0.0.1:{port}"
     command = [str(binary), "--host", "127.0.0.1", "--port", str(port), "--hardfork", hardfork]
     command += ["--chain-id", str(CHAIN_ID), "--accounts", "10", "--balance", "1000000"]
+    command += [] if genesis_s is None else ["--timestamp", str(genesis_s)]
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
         process = subprocess.Popen(

@@ -95,7 +95,7 @@ class LimitsConfig:
     """How long the enclave may take for one answer; closing a large round is the longest."""
 
     admission_s: float
-    """How long to wait for the consortium to admit the enclave."""
+    """How long to wait for members, participants and money."""
 
     slack_s: int
     """Added to the submission window so that openRound may be mined that much later; at most an hour."""

@@ -1,7 +1,8 @@
 """What members of a consortium do on the ledger: propose, vote, execute.
 
 Responsible for: subjects and data of every action, and proposals as the chain tells them.
-Must not know:   whether an action is wise; checking an enclave's quote first is `check_enclave`.
+Must not know:   whether an action is wise.  What a platform may be trusted for is `platform_votes`; checking an enclave
+                 again is `check_enclave`.
 """
 
 from __future__ import annotations
@@ -10,31 +11,31 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from eth_abi.abi import encode as abi_encode
-
 from coordinator.chain import Call, TransactionReceipt
 from coordinator.ledger import Ledger
 from coordinator.outbox import MemoryRecords, Outbox
-from protocol.attestation.policy import Policy, accept_quote
-from protocol.attestation.trust import RootKind, TrustedRoot, TrustStore
-from protocol.attestation.verify import VerifiedQuote
+from protocol.attestation.result import Verified
+from protocol.enclaves import Evidence, accept_enclave, public_collateral
 from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, UnknownNameError
 from protocol.events import (
     Action,
+    AuthorityDistrusted,
+    AuthorityTrusted,
     EnclaveRegistered,
+    Event,
     Executed,
     MeasurementAllowed,
     MeasurementRevoked,
     Proposed,
-    RootDistrusted,
-    RootTrusted,
+    TcbAccepted,
+    TcbRejected,
     Voted,
     parse_event,
     topic_of,
 )
 from protocol.hashing import keccak256
 from protocol.keys import Address
-from protocol.messages import ENCLAVE_BODY_BYTES, enclave_id, report_data
+from protocol.platforms import Authority, Tcb, certificate_id, revocation_data
 from protocol.terms import Terms
 
 ACTIONS: dict[str, Action] = {action.name.lower().replace("_", "-"): action for action in Action}
@@ -84,14 +85,19 @@ def about(action: Action, subject: bytes, data: bytes = b"") -> Motion:
     return Motion(action=action, subject=subject.rjust(32, b"\0"), data=data)
 
 
-def trust_root(root: bytes, kind: RootKind) -> Motion:
-    """Believe a platform's root: SHA-256 of its public key, and what stands behind it."""
-    return about(Action.TRUST_ROOT, root, abi_encode(["uint8"], [int(kind)]))
+def trust_authority(authority: Authority) -> Motion:
+    """Believe the platforms that this CA certified."""
+    return about(Action.TRUST_AUTHORITY, authority.authority, authority.encode())
 
 
-def admit_enclave(enclave: bytes, root: bytes) -> Motion:
-    """Let an enclave aggregate whose quote leads to this root."""
-    return about(Action.ADMIT_ENCLAVE, enclave, abi_encode(["bytes32"], [root]))
+def accept_tcb(row: Tcb) -> Motion:
+    """Let platforms with these security versions register enclaves, until the row's collateral is due."""
+    return about(Action.ACCEPT_TCB, row.tcb, row.encode())
+
+
+def revoke_certificate(authority: bytes, serial: int) -> Motion:
+    """Never again believe the one platform that this CA certified under this serial number."""
+    return about(Action.REVOKE_CERTIFICATE, certificate_id(authority, serial), revocation_data(authority, serial))
 
 
 def set_terms(terms: Terms, from_round: int) -> Motion:
@@ -130,14 +136,11 @@ class Member:
 
     def proposals(self) -> list[Proposal]:
         """All proposals, by number."""
-        kinds = (Proposed, Voted, Executed)
         proposed: dict[int, Proposed] = {}
         votes: dict[int, list[Address]] = {}
         executed: set[int] = set()
-        for log in self._chain.logs(
-            self.ledger.consortium, [[topic_of(kind) for kind in kinds]], self.ledger.from_block
-        ):
-            match parse_event("Consortium", log.topics, log.data):
+        for found in self._history("Consortium", (Proposed, Voted, Executed)):
+            match found:
                 case Proposed() as event:
                     proposed[event.proposal] = event
                 case Voted(proposal=number, member=member):
@@ -164,53 +167,64 @@ class Member:
             raise UnknownNameError("proposal", known=[str(known) for known in found] or "none yet", actual=number)
         return found[number]
 
-    def check_enclave(self, enclave: bytes, *, now_s: int, allow_simulated: bool) -> VerifiedQuote:
-        """Verifies a registered enclave's quote against what the consortium allows and trusts, as each voter should.
+    def check_enclave(self, enclave: bytes, *, collateral: bytes, now_s: int, allow_simulated: bool) -> Verified:
+        """Verifies a registered enclave's evidence again, against what the consortium allows and believes now.
 
-        Raises: VerificationError, PolicyError, UnavailableError when it is not registered.
+        collateral: of the platform, from which the enclave's TCB row follows.
+        Raises: VerificationError, PolicyError, UnavailableError when it is not registered or no longer believed.
         """
-        logs = self._chain.logs(self.ledger.enclaves, [topic_of(EnclaveRegistered), enclave], self.ledger.from_block)
-        events = [parse_event("Enclaves", log.topics, log.data) for log in logs]
-        event = next((event for event in events if isinstance(event, EnclaveRegistered)), None)
-        if event is None:
+        event = self._last("Enclaves", (EnclaveRegistered,), enclave)
+        if not isinstance(event, EnclaveRegistered):
             raise UnavailableError(f"enclave 0x{enclave.hex()} is not registered", "its operator registers it")
-        named = enclave_id(event.quote[:ENCLAVE_BODY_BYTES])
-        if named != enclave:
-            raise CommitmentMismatchError("the registered quote's id", expected=enclave, actual=named)
-        bound = report_data(signer=event.signer, claims=event.claims.sha256(), epoch=event.epoch)
-        policy = Policy(
-            measurements=frozenset(self.allowed_measurements()),
-            report_data=bound,
-            allow_simulated_quotes=allow_simulated,
-            insecure_without_collateral=True,  # collateral and revocation come with the attestation issue
+        evidence = Evidence(quote=event.quote, claims=event.claims, hpke_key=event.hpke_key)
+        if evidence.enclave != enclave:
+            raise CommitmentMismatchError("the registered quote's id", expected=enclave, actual=evidence.enclave)
+        return accept_enclave(
+            evidence,
+            signer=event.signer,
+            epoch=event.epoch,
+            authority=self.authority(event.authority),
+            row=self.tcb(event.tcb),
+            measurements=self.allowed_measurements(),
+            collateral=public_collateral(collateral),
+            now_s=now_s,
+            allow_simulated=allow_simulated,
         )
-        return accept_quote(event.quote, policy=policy, trust_store=self.trust_store(), now_s=now_s)
 
-    def allowed_measurements(self) -> set[bytes]:
+    def allowed_measurements(self) -> frozenset[bytes]:
         """Measurements that may aggregate now."""
         allowed: set[bytes] = set()
-        kinds = [topic_of(MeasurementAllowed), topic_of(MeasurementRevoked)]
-        for log in self._chain.logs(self.ledger.consortium, [kinds], self.ledger.from_block):
-            event = parse_event("Consortium", log.topics, log.data)
+        for event in self._history("Consortium", (MeasurementAllowed, MeasurementRevoked)):
             if isinstance(event, MeasurementAllowed):
                 allowed.add(event.measurement)
             elif isinstance(event, MeasurementRevoked):
                 allowed.discard(event.measurement)
-        return allowed
+        return frozenset(allowed)
 
-    def trust_store(self) -> TrustStore:
-        """Roots that the consortium trusts now.  Raises UnavailableError when there is none."""
-        roots: dict[bytes, RootKind] = {}
-        kinds = [topic_of(RootTrusted), topic_of(RootDistrusted)]
-        for log in self._chain.logs(self.ledger.consortium, [kinds], self.ledger.from_block):
-            event = parse_event("Consortium", log.topics, log.data)
-            if isinstance(event, RootTrusted):
-                roots[event.root] = event.kind
-            elif isinstance(event, RootDistrusted):
-                roots.pop(event.root, None)
-        if not roots:
-            raise UnavailableError("the consortium trusts no root yet", "propose trust-root")
-        return TrustStore(roots=tuple(TrustedRoot(key_hash=root, kind=kind) for root, kind in roots.items()))
+    def authority(self, authority: bytes) -> Authority:
+        """A CA that the consortium trusts now.  Raises UnavailableError."""
+        event = self._last("Enclaves", (AuthorityTrusted, AuthorityDistrusted), authority)
+        if not isinstance(event, AuthorityTrusted):
+            raise UnavailableError(f"authority 0x{authority.hex()} is not trusted", "propose trust-authority")
+        return event.value
+
+    def tcb(self, tcb: bytes) -> Tcb:
+        """A row that the consortium accepts now.  Raises UnavailableError."""
+        event = self._last("Enclaves", (TcbAccepted, TcbRejected), tcb)
+        if not isinstance(event, TcbAccepted):
+            raise UnavailableError(f"TCB row 0x{tcb.hex()} is not accepted", "propose accept-tcb")
+        return event.value
+
+    def _last(self, contract: str, kinds: Sequence[type[Event]], first: bytes) -> Event | None:
+        """The newest event of these kinds with that first indexed value."""
+        history = self._history(contract, kinds, first)
+        return history[-1] if history else None
+
+    def _history(self, contract: str, kinds: Sequence[type[Event]], first: bytes | None = None) -> list[Event]:
+        at = {"Consortium": self.ledger.consortium, "Enclaves": self.ledger.enclaves}[contract]
+        topics: list[bytes | list[bytes] | None] = [[topic_of(kind) for kind in kinds]]
+        logs = self._chain.logs(at, topics if first is None else [*topics, first], self.ledger.from_block)
+        return [parse_event(contract, log.topics, log.data) for log in logs]
 
     def _send(self, function: str, *arguments: object) -> TransactionReceipt:
         if self._outbox is None:

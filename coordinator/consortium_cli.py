@@ -21,17 +21,19 @@ from coordinator.consortium import (
     Motion,
     Proposal,
     about,
-    admit_enclave,
+    accept_tcb,
     parse_action,
+    revoke_certificate,
     set_terms,
-    trust_root,
+    trust_authority,
 )
 from coordinator.founding import parse_hex, read_terms
 from coordinator.keyfile import new_key, read_key, write_key
 from coordinator.ledger import Ledger
-from coordinator.platform.cli import installed
-from coordinator.platform.manifest import build_image
-from protocol.attestation.trust import RootKind
+from coordinator.platform_votes import PlatformVote, read_platform
+from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
+from protocol.attestation.tcb import TcbStatus
+from protocol.attestation.trust import RootKind, TrustedRoot
 from protocol.charter import parse_charter
 from protocol.errors import UnavailableError, UnknownNameError
 from protocol.events import Action
@@ -47,10 +49,23 @@ SimulatedOption = Annotated[
     bool,
     typer.Option("--allow-simulated-quotes", help="Accept a simulated quote: says nothing about hardware."),
 ]
+SIMULATED = "simulated: says nothing about hardware"
 LOCAL_RPC = "http://127.0.0.1:8545"
 ROOT_KINDS = {kind.name.lower(): kind for kind in RootKind}
 ACTION_HELP = f"One of {', '.join(ACTIONS)}."
-SUBJECT_HELP = "Address, measurement, root key hash or enclave; for set-terms the TOML file of the terms."
+PLATFORM_ACTIONS = (Action.TRUST_AUTHORITY, Action.ACCEPT_TCB)
+"""What follows from a platform's collateral, and is proposed and voted for only when it was verified."""
+SUBJECT_HELP = (
+    "Address, measurement, TCB row or enclave.  For trust-authority and accept-tcb the root: SHA-256 of its key.  For "
+    "revoke-certificate and distrust-authority the authority.  For set-terms the TOML file of the terms."
+)
+CollateralOption = Annotated[
+    Path | None, typer.Option("--collateral", help="The platform's collateral (veriflock platform collateral).")
+]
+KindOption = Annotated[str, typer.Option("--kind", help=f"What the root stands for: {', '.join(ROOT_KINDS)}.")]
+StatusOption = Annotated[
+    str, typer.Option("--accept-status", help="TCB statuses that will do beside UpToDate, with commas between.")
+]
 
 
 @app.command("key")
@@ -69,13 +84,18 @@ def propose(
     key: KeyOption,
     rpc: RpcOption = LOCAL_RPC,
     from_block: BlockOption = 0,
-    kind: Annotated[str, typer.Option("--kind", help=f"trust-root: one of {', '.join(ROOT_KINDS)}.")] = "",
+    kind: KindOption = "",
+    collateral: CollateralOption = None,
+    accept_status: StatusOption = "",
+    serial: Annotated[str, typer.Option("--serial", help="revoke-certificate: the serial number, 0x...")] = "",
     hpke_key: Annotated[str, typer.Option("--hpke-key", help="admit-member: the member's HPKE key, 0x...")] = "",
     from_round: Annotated[int, typer.Option("--from-round", help="set-terms: first round of the terms.")] = 0,
     charter: Annotated[Path | None, typer.Option("--charter", help="set-terms: federation.json.")] = None,
-    allow_simulated: SimulatedOption = False,
 ) -> None:
-    """Put an action to the vote, with one's own vote for it.  admit-enclave verifies the enclave's quote first."""
+    """Put an action to the vote, with one's own vote for it.
+
+    trust-authority and accept-tcb propose what follows from a platform's collateral, verified under the root named.
+    """
     member = _member(rpc, ledger, from_block, key)
     chosen = parse_action(action)
     if chosen is Action.SET_TERMS:
@@ -83,13 +103,10 @@ def propose(
             raise typer.BadParameter("set-terms needs --charter and --from-round")
         dimension = parse_charter(charter.read_bytes()).dimension
         motion = set_terms(read_terms(Path(subject), dimension), from_round)
-    elif chosen is Action.ADMIT_ENCLAVE:
-        enclave = parse_hex(subject, 32)
-        motion = admit_enclave(enclave, _verified_root(member, enclave, allow_simulated))
-    elif chosen is Action.TRUST_ROOT:
-        if kind not in ROOT_KINDS:
-            raise UnknownNameError("kind of root", known=ROOT_KINDS, actual=kind)
-        motion = trust_root(parse_hex(subject, 32), ROOT_KINDS[kind])
+    elif chosen in PLATFORM_ACTIONS:
+        motion = _platform_motion(chosen, _verified_platform(subject, kind, collateral, accept_status))
+    elif chosen is Action.REVOKE_CERTIFICATE:
+        motion = revoke_certificate(parse_hex(subject, 32), int.from_bytes(parse_hex(serial)))
     else:
         named = parse_address(subject) if chosen in ADDRESS_ACTIONS else parse_hex(subject, 32)
         data = parse_hex(hpke_key) if chosen is Action.ADMIT_MEMBER else b""
@@ -104,13 +121,19 @@ def vote(
     key: KeyOption,
     rpc: RpcOption = LOCAL_RPC,
     from_block: BlockOption = 0,
-    allow_simulated: SimulatedOption = False,
+    root: Annotated[str, typer.Option("--root", help="For a platform: the root, as proposed.")] = "",
+    kind: KindOption = "",
+    collateral: CollateralOption = None,
+    accept_status: StatusOption = "",
 ) -> None:
-    """Vote for a proposal.  For an enclave, its quote is verified first."""
+    """Vote for a proposal.  One about a platform has to be what follows from its collateral, verified here first."""
     member = _member(rpc, ledger, from_block, key)
     motion = member.proposal(number).motion
-    if motion.action is Action.ADMIT_ENCLAVE:
-        _check_motion(member, motion, allow_simulated)
+    if motion.action in PLATFORM_ACTIONS:
+        ours = _platform_motion(motion.action, _verified_platform(root, kind, collateral, accept_status))
+        if ours != motion:
+            what = f"proposal {number} is not what follows from this collateral under root {root}"
+            raise UnavailableError(what, "do not vote for it, or ask for the collateral that it was made from")
     member.vote(number)
     typer.echo(_line(member.proposal(number)))
 
@@ -149,25 +172,22 @@ def show(
 def check_enclave(
     enclave: Annotated[str, typer.Argument(help="Id of a registered enclave.")],
     ledger: LedgerOption,
+    collateral: CollateralOption = None,
     rpc: RpcOption = LOCAL_RPC,
     from_block: BlockOption = 0,
     allow_simulated: SimulatedOption = False,
 ) -> None:
-    """Verify a registered enclave's quote against what the consortium allows and trusts."""
+    """Verify a registered enclave's evidence again, against what the consortium allows and believes."""
     member = _member(rpc, ledger, from_block, None)
-    root = _verified_root(member, parse_hex(enclave, 32), allow_simulated)
-    typer.echo(f"acceptable; root {root.hex()}")
-
-
-@app.command()
-def measurement(
-    charter: Annotated[Path, typer.Option("--charter", help="The federation's charter (federation.json).")],
-    source: Annotated[Path | None, typer.Option("--source", help="Source tree to measure; default: this one.")] = None,
-) -> None:
-    """Print the measurement that an enclave of this code has, for `propose allow-measurement`."""
-    text = charter.read_bytes()
-    parse_charter(text)
-    typer.echo(build_image(text, source=source or installed()).measurement.hex())
+    verified = member.check_enclave(
+        parse_hex(enclave, 32),
+        collateral=_read_collateral(collateral),
+        now_s=int(time.time()),
+        allow_simulated=allow_simulated,
+    )
+    if verified.is_simulated:
+        typer.echo(SIMULATED, err=True)
+    typer.echo(f"acceptable; root {verified.root_key_hash.hex()}, TCB {verified.tcb_status}")
 
 
 def _member(rpc: str, ledger: str, from_block: int, key: Path | None) -> Member:
@@ -176,19 +196,41 @@ def _member(rpc: str, ledger: str, from_block: int, key: Path | None) -> Member:
     return Member(found, secret)
 
 
-def _verified_root(member: Member, enclave: bytes, allow_simulated: bool) -> bytes:
-    verified = member.check_enclave(enclave, now_s=int(time.time()), allow_simulated=allow_simulated)
-    if verified.is_simulated:
-        typer.echo("simulated: says nothing about hardware", err=True)
-    return verified.root_key_hash
+def _verified_platform(root: str, kind: str, collateral: Path | None, accept_status: str) -> PlatformVote:
+    """What follows from a platform's collateral under the root that the member named."""
+    if kind not in ROOT_KINDS:
+        raise UnknownNameError("kind of root", known=ROOT_KINDS, actual=kind)
+    trusted = TrustedRoot(key_hash=parse_hex(root, 32), kind=ROOT_KINDS[kind])
+    vote = read_platform(_read_collateral(collateral), root=trusted, now_s=int(time.time()))
+    accepted = [TcbStatus.UP_TO_DATE, *(_status(name) for name in accept_status.split(",") if name)]
+    vote.check_status(frozenset(accepted))
+    if trusted.kind is RootKind.SIMULATED:
+        typer.echo(SIMULATED, err=True)
+    typer.echo(vote.describe(), err=True)
+    return vote
 
 
-def _check_motion(member: Member, motion: Motion, allow_simulated: bool) -> None:
-    root = _verified_root(member, motion.subject, allow_simulated)
-    if motion.data != root:
-        raise UnavailableError(
-            f"the proposal names root 0x{motion.data.hex()}, the quote leads to 0x{root.hex()}", "do not vote for it"
-        )
+def _status(name: str) -> TcbStatus:
+    known = {status.value: status for status in TcbStatus}
+    if name not in known:
+        raise UnknownNameError("TCB status", known=known, actual=name)
+    return known[name]
+
+
+def _platform_motion(action: Action, vote: PlatformVote) -> Motion:
+    return trust_authority(vote.authority) if action is Action.TRUST_AUTHORITY else accept_tcb(vote.row)
+
+
+def _read_collateral(path: Path | None) -> bytes:
+    """The file, one byte more than it may have at most: what is too long is then refused by whoever parses it."""
+    if path is None:
+        raise typer.BadParameter("give the platform's collateral", param_hint="--collateral")
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_COLLATERAL_BYTES + 1)
+    except OSError as error:
+        next_step = "`veriflock platform collateral --output FILE` writes one"
+        raise UnavailableError(f"{path} can't be read ({error.strerror})", next_step) from error
 
 
 def _subject(motion: Motion) -> str:

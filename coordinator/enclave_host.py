@@ -15,7 +15,9 @@ from typing import TypeVar
 
 from coordinator.door import Admitted, Closed, Door, DoorClosedError, EnclaveFaultError, Started, UpdateRefusedError
 from coordinator.log import log_event
+from coordinator.platform_collateral import ask_collateral
 from coordinator.store import Store
+from protocol.enclaves import public_collateral
 from protocol.encoding import Fields
 from protocol.errors import MalformedError, UnavailableError
 from protocol.events import RoundOpened
@@ -77,6 +79,23 @@ class EnclaveHost:
         nonce = Nonce(value=fields.bytes("nonce", 32), block=fields.uint("block"))
         fields.done()
         return nonce
+
+    def publish_collateral(self) -> bytes:
+        """Asks the platform for its collateral and makes it a public blob, as TCB rows name it; returns its SHA-256.
+
+        Raises: UnavailableError.
+        """
+        try:
+            collateral = public_collateral(ask_collateral(self._socket))
+        except MalformedError as error:
+            raise UnavailableError(f"the platform's collateral is none ({error})", "see the platform's log") from error
+        digest = self._store.write_blob(collateral)
+        # If we die here it can be had by its name, which nobody may ever ask for.
+        return digest
+
+    def has_blob(self, digest: bytes) -> bool:
+        """Whether these public bytes are here."""
+        return self._store.read_blob(digest) is not None
 
     def has_keys(self) -> bool:
         """Whether there are sealed keys to come back with."""

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 from coordinator.chain import Call, Chain, ChainRestartedError, RevertedError
+from protocol.enclaves import Evidence
 from protocol.encoding import Fields
 from protocol.errors import EncodingError, UnavailableError
 from protocol.events import (
@@ -29,7 +30,7 @@ from protocol.events import (
     topic_of,
 )
 from protocol.keys import Address, to_hex
-from protocol.messages import ZERO, Claims, RoundResult, Spec
+from protocol.messages import ZERO, RoundResult, Spec
 from protocol.terms import Terms
 
 REGISTER_TRIES = 5
@@ -51,8 +52,7 @@ class EnclaveState(IntEnum):
 
     NONE = 0
     REGISTERED = 1
-    ADMITTED = 2
-    REVOKED = 3
+    REVOKED = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,17 @@ class EnclaveRecord:
     expiry: int
     """Chain time; 0 when it is not registered."""
     is_active: bool
-    """Admitted, not expired, and its measurement and root still count."""
+    """Not revoked, not expired; its measurement, authority and platform certificate still count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbRecord:
+    """What the registry says of a TCB row that members accepted."""
+
+    expiry: int
+    """Chain time."""
+    collateral: bytes
+    """SHA-256 of what it follows from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,11 +245,22 @@ class Ledger:
         is_active = bool(self._read_of("Enclaves", self.enclaves, "isActive", enclave))
         return EnclaveRecord(state=EnclaveState(found[6]), expiry=int(found[5]), is_active=is_active)
 
+    def tcb(self, tcb: bytes) -> TcbRecord | None:
+        """A TCB row; None where members did not accept it, or rejected it since."""
+        status, expiry, collateral, _ = self.chain.call("Enclaves", self.enclaves, "tcbRecord", tcb)
+        return TcbRecord(expiry=int(expiry), collateral=collateral) if int(status) else None
+
+    def authority_expiry(self, authority: bytes) -> int | None:
+        """Chain time until which a CA's certificates are valid; None where members don't trust it."""
+        _, is_trusted, _, expiry = self.chain.call("Enclaves", self.enclaves, "authorityRecord", authority)
+        return int(expiry) if is_trusted else None
+
     # -- the calls that a coordinator sends -----------------------------------------------------------------------
 
-    def register_call(self, quote: bytes, claims: Claims, nonce_block: int) -> Call:
-        """Enclaves.register."""
-        data = self.chain.contracts["Enclaves"].call_data("register", quote, claims, nonce_block)
+    def register_call(self, evidence: Evidence, authority: bytes, nonce_block: int) -> Call:
+        """Enclaves.register, with the id of the CA that certified the platform."""
+        arguments = (evidence.quote, evidence.claims, evidence.hpke_key, authority, nonce_block)
+        data = self.chain.contracts["Enclaves"].call_data("register", *arguments)
         return Call(what="register", to=self.enclaves, data=data)
 
     def open_call(self, spec: Spec, registered: Sequence[Address], cut: bytes) -> Call:

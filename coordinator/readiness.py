@@ -1,6 +1,7 @@
-"""What has to be there before a round can open: an enclave that members admitted, an admitted coordinator, and money.
+"""What has to be there before a round can open: an enclave on the ledger, collateral, an admitted coordinator, money.
 
-Responsible for: launching, registering and replacing the enclave; saying who has to act when something is missing.
+Responsible for: launching, registering and replacing the enclave; publishing the collateral that members voted for;
+                 saying who has to act when something is missing.
 Must not know:   rounds, or what the enclave does in one.
 """
 
@@ -11,9 +12,10 @@ import logging
 from coordinator.chain import RevertedError
 from coordinator.door import EnclaveFaultError, Started
 from coordinator.enclave_host import EnclaveHost, Nonce
-from coordinator.ledger import EnclaveState, Ledger
+from coordinator.ledger import EnclaveState, Ledger, TcbRecord
 from coordinator.log import log_event
 from coordinator.outbox import Outbox
+from protocol.enclaves import platform_of, shown
 from protocol.errors import UnavailableError
 from protocol.keys import to_hex
 
@@ -53,43 +55,71 @@ class Readiness:
             log_event("enclave_lost", level=logging.WARNING, reason=str(error))
             return self._host.launch(self._new_nonce())
 
-    def admitted(self, until: int) -> Started:
-        """An enclave that may sign until then, chain time: launched, registered, admitted.
+    def ready(self, until: int) -> Started:
+        """An enclave that may sign until then, chain time: launched, registered, and replaced where it lives too short.
 
+        A fresh enclave is registered before the round opens that its predecessor would not have outlived: none is lost.
         Raises: NotYetError with who has to act, UnavailableError.
         """
         started, account = self.launch(is_round_open=False), self._outbox.sender
         if not self._ledger.is_coordinator(account):
             raise NotYetError(f"{to_hex(account)} is not an admitted coordinator", "members admit it by vote")
+        row = self._accepted(started, until)
         record = self._ledger.enclave(started.enclave)
-        if record.state is EnclaveState.NONE:
-            nonce = self._host.nonce()
-            if nonce is None or nonce.block + NONCE_BLOCKS < self._ledger.chain.block("latest").number:
-                started = self._host.launch(self._new_nonce())
-                nonce = self._host.nonce()
-            if nonce is None:
-                raise UnavailableError("the launch of the enclave has no nonce", "use an empty data folder")
-            self._register(started, nonce)
-            log_event("enclave_registered", enclave=started.enclave)
-            record = self._ledger.enclave(started.enclave)
-        is_expiring = record.expiry <= until
+        is_expiring = record.state is EnclaveState.REGISTERED and record.expiry <= until
         if record.state is EnclaveState.REVOKED or is_expiring:
             log_event("enclave_replaced", level=logging.WARNING, enclave=started.enclave, expiring=is_expiring)
-            self._host.launch(self._new_nonce())
-            raise NotYetError("the enclave was revoked or expires too soon", "a fresh one is being registered")
-        name = f"enclave 0x{started.enclave.hex()}"
-        if record.state is EnclaveState.REGISTERED:
-            raise NotYetError(f"{name} is not admitted", "two thirds of the members admit it by vote")
+            started = self._host.launch(self._new_nonce())
+            record = self._ledger.enclave(started.enclave)
+        if record.state is EnclaveState.NONE:
+            started = self._registered(started)
+            record = self._ledger.enclave(started.enclave)
         if not record.is_active:
-            raise NotYetError(f"{name} is not active", "members allow its measurement and trust its root by vote")
+            name = f"enclave 0x{started.enclave.hex()}"
+            raise NotYetError(f"{name} is not active", "its measurement, authority or platform was revoked by vote")
+        self._publish(row)
         return started
 
-    def _register(self, started: Started, nonce: Nonce) -> None:
-        call = self._ledger.register_call(started.quote, started.claims, nonce.block)
+    def _accepted(self, started: Started, until: int) -> TcbRecord:
+        """The row that members accepted for this platform; it and the certificates have to outlive the round."""
+        evidence, authority = shown(started.quote, started.claims, started.hpke_key)
+        platform = platform_of(evidence.quote, authority)
+        row, issuer_expiry = self._ledger.tcb(platform.tcb), self._ledger.authority_expiry(authority)
+        if row is None or issuer_expiry is None:
+            raise NotYetError(
+                f"this platform (authority 0x{authority.hex()}, TCB 0x{platform.tcb.hex()}) is not accepted",
+                "members trust its authority and accept its TCB by vote, from its collateral",
+            )
+        if row.expiry <= until:
+            raise NotYetError(f"what members accepted of this platform ends at {row.expiry}", "they vote for newer")
+        if min(issuer_expiry, platform.leaf.not_after_s) <= until:
+            raise NotYetError("the certificates of this platform expire", "use another platform")
+        return row
+
+    def _registered(self, started: Started) -> Started:
+        nonce = self._host.nonce()
+        if nonce is None or nonce.block + NONCE_BLOCKS < self._ledger.chain.block("latest").number:
+            started = self._host.launch(self._new_nonce())
+            nonce = self._host.nonce()
+        if nonce is None:
+            raise UnavailableError("the launch of the enclave has no nonce", "use an empty data folder")
+        evidence, authority = shown(started.quote, started.claims, started.hpke_key)
+        call = self._ledger.register_call(evidence, authority, nonce.block)
         try:
             self._outbox.send(f"register/{started.enclave.hex()}", call)
         except RevertedError as error:
-            raise NotYetError(str(error), "members allow its measurement by vote") from error
+            raise NotYetError(str(error), "members allow its measurement and believe its platform by vote") from error
+        log_event("enclave_registered", enclave=started.enclave)
+        return started
+
+    def _publish(self, row: TcbRecord) -> None:
+        """The collateral that the row names, for everybody who checks the enclave; asked for where it is missing."""
+        if self._host.has_blob(row.collateral):
+            return
+        given = self._host.publish_collateral()
+        if given != row.collateral:
+            what = f"members voted for the collateral {row.collateral.hex()}, the platform gives {given.hex()}"
+            raise NotYetError(what, "they vote for the newer, or somebody puts the older among the blobs")
 
     def _new_nonce(self) -> Nonce:
         block = self._ledger.chain.block("latest")

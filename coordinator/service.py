@@ -263,11 +263,11 @@ class Service:
             self._enclave.finish(state.round_id)
 
     def _open(self, round_id: int) -> None:
-        """1. terms  2. enclave, registered and admitted  3. cohort, money  4. openRound.  Each is looked up anew."""
+        """1. terms  2. enclave, registered  3. cohort, money  4. openRound.  Each is looked up anew."""
         ledger = self.ledger
         terms = ledger.terms(round_id)
         until = terms.deadlines(ledger.chain.now() + self._timing.slack_s)[-1]
-        started = self._readiness.admitted(until)
+        started = self._readiness.ready(until)
         registered = ledger.active_participants()
         previous, base_root = ledger.previous(), ledger.model()
         if not self._store.has_model(base_root):

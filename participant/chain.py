@@ -8,7 +8,7 @@ An answer that does not come is "could not tell" (UnavailableError); a revert is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar, cast
@@ -33,21 +33,27 @@ from web3.exceptions import (
 from web3.types import FilterParams
 
 from contracts import artifact
-from protocol.attestation.trust import RootKind
+from protocol.enclaves import Evidence
 from protocol.errors import CommitmentMismatchError, RoundError, UnavailableError, show
 from protocol.events import (
-    EnclaveAdmitted,
+    AuthorityDistrusted,
+    AuthorityTrusted,
     EnclaveRegistered,
     Event,
+    MeasurementAllowed,
+    MeasurementRevoked,
     ResultProposed,
     RoundOpened,
     RoundSettled,
+    TcbAccepted,
+    TcbRejected,
     parse_event,
     topic_of,
 )
 from protocol.hashing import keccak256
 from protocol.keys import Address, parse_address, to_hex
-from protocol.messages import Claims, Domain, RoundResult, Spec, cohort_hash
+from protocol.messages import Domain, RoundResult, Spec, cohort_hash
+from protocol.platforms import Authority, Tcb
 
 TIMEOUT_S = 10.0
 """For one answer of the chain."""
@@ -100,25 +106,26 @@ class ProposedResult:
     outcomes: bytes
     """One word per slot."""
 
+    signature: bytes
+    """Of the result; 65 bytes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredEnclave:
-    """What the registry says of an enclave: the fact of registration, and the consortium's decision."""
+    """What the registry says of an enclave."""
 
-    enclave: bytes
+    evidence: Evidence
+    """From the event of its registration."""
+
     signer: Address
     """Whose signatures are this enclave's."""
 
     epoch: int
-    claims: Claims
-    quote: bytes
-    """The whole quote, from the event of its registration."""
+    authority: bytes
+    """Id of the CA that certified its platform."""
 
     is_active: bool
-    """Admitted by vote, not revoked, not expired, measurement and root still trusted."""
-
-    root: bytes | None
-    """SHA-256 of the platform root's key under which the consortium admitted it; None before."""
+    """Not revoked, not expired; its measurement, authority and platform certificate still count."""
 
 
 class Chain:
@@ -153,14 +160,33 @@ class Chain:
         """SHA-256 of the charter that the consortium was founded with."""
         return bytes(self._view(self._consortium, "charter"))
 
-    def is_measurement_allowed(self, measurement: bytes) -> bool:
-        """Whether the consortium voted for it."""
-        return bool(self._view(self._consortium, "isMeasurementAllowed", measurement))
+    def allowed_measurements(self) -> frozenset[bytes]:
+        """Code that may aggregate, by vote."""
+        allowed: set[bytes] = set()
+        for event in self._history(self._consortium, "Consortium", (MeasurementAllowed, MeasurementRevoked)):
+            if isinstance(event, MeasurementAllowed):
+                allowed.add(event.measurement)
+            elif isinstance(event, MeasurementRevoked):
+                allowed.discard(event.measurement)
+        return frozenset(allowed)
 
-    def root_kind(self, root: bytes) -> RootKind | None:
-        """What the consortium says a platform root stands for; None when it does not trust it."""
-        kind = int(self._view(self._consortium, "rootKind", root))
-        return None if kind == 0 else RootKind(kind)
+    def authority(self, authority: bytes) -> Authority | None:
+        """A CA that the consortium trusts now."""
+        history = self._history(self._enclaves, "Enclaves", (AuthorityTrusted, AuthorityDistrusted), authority)
+        match history[-1:]:
+            case [AuthorityTrusted() as event]:
+                return event.value
+            case _:
+                return None
+
+    def tcb(self, tcb: bytes) -> Tcb | None:
+        """A row that the consortium accepts now; the newest, where collateral was replaced."""
+        history = self._history(self._enclaves, "Enclaves", (TcbAccepted, TcbRejected), tcb)
+        match history[-1:]:
+            case [TcbAccepted() as event]:
+                return event.value
+            case _:
+                return None
 
     def enclave(self, enclave: bytes) -> RegisteredEnclave | None:
         """The enclave as registered, None when it is not."""
@@ -168,15 +194,12 @@ class Chain:
         if not registered:
             return None
         event = registered[-1]
-        admitted = self._events(self._enclaves, "Enclaves", EnclaveAdmitted, enclave)
         return RegisteredEnclave(
-            enclave=enclave,
+            evidence=Evidence(quote=event.quote, claims=event.claims, hpke_key=event.hpke_key),
             signer=event.signer,
             epoch=event.epoch,
-            claims=event.claims,
-            quote=event.quote,
+            authority=event.authority,
             is_active=bool(self._view(self._enclaves, "isActive", enclave)),
-            root=admitted[-1].root if admitted else None,
         )
 
     # -- rounds
@@ -215,13 +238,13 @@ class Chain:
         events = self._events(self._ledger, "RoundLedger", ResultProposed, round_id.to_bytes(32))
         if not events:
             return None
-        result, outcomes = events[-1].value, events[-1].outcomes
+        result, outcomes, signature = events[-1].value, events[-1].outcomes, events[-1].signature
         stored = bytes(self._view(self._ledger, "resultOf", round_id))
         if result.hash_struct() != stored:
             raise CommitmentMismatchError("result of the round", expected=stored, actual=result.hash_struct())
         if keccak256(outcomes) != result.outcomes:
             raise CommitmentMismatchError("outcomes of the round", expected=result.outcomes, actual=keccak256(outcomes))
-        return ProposedResult(result=result, outcomes=outcomes)
+        return ProposedResult(result=result, outcomes=outcomes, signature=signature)
 
     def model(self) -> bytes:
         """Root of the model that the next round starts from."""
@@ -294,14 +317,21 @@ class Chain:
 
     def _events(self, contract: Contract, name: str, kind: type[EventT], first: bytes | None = None) -> list[EventT]:
         """The contract's events of that kind, oldest first; `first`: only those with this first indexed value."""
+        return [event for event in self._history(contract, name, (kind,), first) if isinstance(event, kind)]
+
+    def _history(
+        self, contract: Contract, name: str, kinds: Sequence[type[Event]], first: bytes | None = None
+    ) -> list[Event]:
+        """The contract's events of these kinds, oldest first."""
+        topics: list[Any] = [[HexBytes(topic_of(kind)) for kind in kinds]]
         query: FilterParams = {
             "address": contract.address,
             "fromBlock": BlockNumber(self._from_block),
-            "topics": [HexBytes(topic) for topic in (topic_of(kind), first) if topic is not None],
+            "topics": topics if first is None else [*topics, HexBytes(first)],
         }
-        logs = self._ask(kind.__name__, lambda: self._web3.eth.get_logs(query))
-        events = (parse_event(name, [bytes(topic) for topic in log["topics"]], bytes(log["data"])) for log in logs)
-        return [event for event in events if isinstance(event, kind)]
+        what = " and ".join(kind.__name__ for kind in kinds)
+        logs = self._ask(what, lambda: self._web3.eth.get_logs(query))
+        return [parse_event(name, [bytes(topic) for topic in log["topics"]], bytes(log["data"])) for log in logs]
 
     def _send(self, what: str, function: Any, value: int = 0) -> None:
         """Sign, send and wait until it is mined.  Raises RoundError when the ledger refuses it."""

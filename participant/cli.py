@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -21,6 +22,7 @@ from participant.charters import charter_for
 from participant.client import connect
 from participant.config import RunConfig
 from participant.data import Dataset, Samples, histogram, load, standardise
+from participant.enclave_check import Terms, check_shown
 from participant.export import genesis_from_safetensors
 from participant.journal import Journal, new_key_file, read_key_file
 from participant.models import MODELS
@@ -28,7 +30,9 @@ from participant.run import Runner, Settings
 from participant.splits import Split, deal, parse_split
 from participant.stop import SignalStop
 from participant.trainers import DEFAULT_TRAINER, TrainerSetup, trainer_class
+from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.charter import Charter, parse_charter
+from protocol.enclaves import shown
 from protocol.errors import (
     CommitmentMismatchError,
     LengthError,
@@ -78,6 +82,36 @@ def run(
     """Take part in every round until stopped (Ctrl-C or SIGTERM)."""
     flags = {name: value for name, value in locals().items() if name != "config"}
     _run(configuration.merge(config, flags))
+
+
+@app.command("check")
+def check_coordinator(
+    rpc: Rpc,
+    ledger: Ledger,
+    coordinator: Annotated[str, typer.Option(help="https:// address of the coordinator.")],
+    ca: Annotated[Path | None, typer.Option(help="PEM of the only authority to accept for it.")] = None,
+    allow_simulated: Annotated[
+        bool, typer.Option(help="Accept an enclave whose quote is simulated: it says nothing about hardware.")
+    ] = False,
+    from_block: Annotated[int, typer.Option(help="Where the ledger's events start.", min=0)] = 0,
+) -> None:
+    """Would I seal to the enclave that this coordinator runs?  The check of `run`, for what it shows directly."""
+    chain = Chain(rpc, parse_address(ledger), from_block=from_block)
+    with connect(coordinator, ca=ca) as site:
+        evidence, authority = shown(*site.enclave())
+        checked = check_shown(
+            chain,
+            evidence,
+            authority,
+            terms=Terms(charter_hash=chain.charter_hash(), allow_simulated=allow_simulated),
+            fetch=lambda digest: site.blob(digest, MAX_COLLATERAL_BYTES),
+            now_s=int(time.time()),
+        )
+    registered = chain.enclave(checked.enclave)
+    typer.echo(f"the evidence would do: {checked.describe()}")
+    if registered is None or not registered.is_active:
+        raise PolicyError("enclave on the ledger", expected="registered and active", actual="not, or not any more")
+    typer.echo("registered and active: I would seal to it")
 
 
 @app.command()

@@ -27,7 +27,7 @@ from protocol.evidence import MAX_BYTES as MAX_EVIDENCE_BYTES
 from protocol.evidence import RoundEvidence, parse_evidence
 from protocol.hashing import sha256
 from protocol.keys import SIGNATURE_BYTES, Address
-from protocol.messages import Receipt
+from protocol.messages import Claims, Receipt
 
 CONNECT_S, ANSWER_S = 5.0, 60.0
 """Seconds to connect, and for one whole exchange, however slowly the bytes come: admission of a large update takes a
@@ -76,10 +76,11 @@ class Coordinator:
         fields = Fields(decode_map(self._get("/v1/federation", MAX_ENVELOPE_BYTES), max_bytes=MAX_ENVELOPE_BYTES), "")
         return fields.bytes("charter")
 
-    def hpke_key(self) -> bytes:
-        """The enclave's public key as the coordinator has it; compare its hash with the quote's claims."""
-        fields = Fields(decode_map(self._get("/v1/enclave", MAX_ENVELOPE_BYTES), max_bytes=MAX_ENVELOPE_BYTES), "")
-        return fields.bytes("hpke_key")
+    def enclave(self) -> tuple[bytes, Claims, bytes]:
+        """(quote with its chain, claims, HPKE key) of the enclave that the coordinator shows; nothing is checked."""
+        data = self._get("/v1/enclave", MAX_ENVELOPE_BYTES)
+        fields = Fields(decode_map(data, max_bytes=MAX_ENVELOPE_BYTES), "enclave")
+        return fields.bytes("quote"), Claims.from_map(fields.map("claims")), fields.bytes("hpke_key")
 
     def base_blob(self) -> bytes:
         """SHA-256 of the current round's base model; the bytes are checked against the spec's root."""

@@ -21,14 +21,15 @@ import numpy as np
 
 from participant import update as updates
 from participant.attacks import Attack
-from participant.chain import Chain, Membership, OpenedRound, RoundState
+from participant.chain import Chain, Membership, OpenedRound, ProposedResult, RoundState
 from participant.client import Coordinator, Refusal
-from participant.enclave_check import CheckedEnclave, SealingKeyError, check_enclave
+from participant.enclave_check import CheckedEnclave, Terms, check_enclave
 from participant.journal import Journal, SentUpdate, StoredReceipt
-from participant.settled import check_leaf, check_outcome, describe
+from participant.settled import check_leaf, check_outcome, check_signed, describe
 from participant.stop import Stop
 from participant.trainers import Trainer, random_seed
 from protocol import keys
+from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.charter import Charter
 from protocol.errors import CommitmentMismatchError, PolicyError, SpecMismatchError, UnavailableError, VeriflockError
 from protocol.fixedpoint import Float64, decode_model, model_to_floats
@@ -94,6 +95,8 @@ class Runner:
         self._address = keys.address(key)
         self._refused: set[int] = set()
         self._described: set[int] = set()
+        self._collateral: dict[bytes, bytes] = {}
+        """By its SHA-256, so that the end of a round can be checked when the coordinator is gone."""
         self._attempts = 0
         self._finished = 0
         self.broken = 0
@@ -195,23 +198,26 @@ class Runner:
                 "model exponent of the ledger", expected=charter.model_exponent, actual=self._chain.model_exponent()
             )
 
-    def _checked_enclave(self, opened: OpenedRound) -> CheckedEnclave:
-        """Step 3, in every round: an enclave can be revoked between two."""
-        try:
-            checked = check_enclave(
-                self._chain,
-                opened.spec.enclave,
-                hpke_key=self._coordinator.hpke_key(),
-                charter_hash=self._charter.sha256(),
-                now_s=int(time.time()),
-                allow_simulated=self._settings.allow_simulated,
-            )
-        except SealingKeyError as error:  # the coordinator's answer and nothing on the ledger: ask again
-            raise UnavailableError(f"the coordinator does not give the enclave's key: {error}") from error
-        if opened.spec.round_id not in self._described:
+    def _checked_enclave(self, opened: OpenedRound, *, is_settled: bool = False) -> CheckedEnclave:
+        """Step 3, in every round, and once more when it settled: what members believe can change between two."""
+        checked = check_enclave(
+            self._chain,
+            opened.spec.enclave,
+            terms=Terms(charter_hash=self._charter.sha256(), allow_simulated=self._settings.allow_simulated),
+            fetch=self._fetch_collateral,
+            now_s=int(time.time()),
+            is_settled=is_settled,
+        )
+        if opened.spec.round_id not in self._described and not is_settled:
             self._described.add(opened.spec.round_id)
             self._say(f"round {opened.spec.round_id}: {checked.describe()}")
         return checked
+
+    def _fetch_collateral(self, digest: bytes) -> bytes:
+        """From the coordinator, whoever made it: its name is its hash."""
+        if digest not in self._collateral:
+            self._collateral[digest] = self._coordinator.blob(digest, MAX_COLLATERAL_BYTES)
+        return self._collateral[digest]
 
     def _base(self, opened: OpenedRound) -> Float64:
         """Step 4.  Another model is no reason to stay away: the coordinator may see the round a moment after us."""
@@ -314,8 +320,22 @@ class Runner:
             commitment=self._chain.commitment(round_id, self._address),
         )
         check_leaf(proposed, outcome, slot=slot, payload=payload, set_leaves=self._set_leaves(round_id))
+        doubt = self._doubt(opened, proposed)
         credit, reputation = self._chain.credit_wei(self._address), self._chain.reputation_ppb(self._address)
-        return f"round {round_id}: settled, {describe(slot, outcome)}; credit {credit} wei, reputation {reputation} ppb"
+        said = f"{describe(slot, outcome)}; credit {credit} wei, reputation {reputation} ppb{doubt}"
+        return f"round {round_id}: settled, {said}"
+
+    def _doubt(self, opened: OpenedRound, proposed: ProposedResult) -> str:
+        """The enclave and its signature once more; what members stopped believing since is said, and is no broken word.
+
+        Raises: VerificationError when the evidence does not hold; UnavailableError.
+        """
+        try:
+            enclave = self._checked_enclave(opened, is_settled=True)
+        except PolicyError as error:
+            return f"; its enclave would not do any more: {error}"
+        check_signed(proposed, signer=enclave.signer, domain=self._chain.domain)
+        return ""
 
     def _set_leaves(self, round_id: int) -> tuple[bytes, ...]:
         """What the coordinator publishes; nonsense is the same as nothing, and no verdict about the round."""

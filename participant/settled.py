@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from participant.chain import ProposedResult
 from participant.journal import StoredReceipt
 from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VerificationError
+from protocol.keys import Address, verify
+from protocol.messages import Domain
 from protocol.outcomes import ATTESTED_ONLY, Outcome, Status, parse_outcomes
 from protocol.sealing import Payload
 from protocol.trees import SetLeaf, parse_set_leaf, set_root
@@ -38,6 +40,15 @@ def check_outcome(proposed: ProposedResult, *, slot: int, receipt: StoredReceipt
         what, expected = f"outcome of slot {slot}, which I committed on chain", "counted, undelivered, unopened or root"
         raise VerificationError(what, check="settled", expected=expected, actual=became)
     return outcome
+
+
+def check_signed(proposed: ProposedResult, *, signer: Address, domain: Domain) -> None:
+    """The result is signed by the round's enclave, whatever the ledger let through.
+
+    signer: whose signatures are the enclave's, from its evidence.
+    Raises: SignatureError.
+    """
+    verify(proposed.result.digest(domain), proposed.signature, signer)
 
 
 def check_leaf(

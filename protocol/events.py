@@ -9,24 +9,21 @@ Twin: contracts/src/interfaces (names and fields), contracts/src/Stream.sol (the
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any
-
-from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
-from eth_abi.exceptions import DecodingError
-from eth_abi.exceptions import EncodingError as AbiEncodingError
 
 from protocol.attestation.trust import RootKind
-from protocol.errors import EncodingError, UnknownNameError
+from protocol.errors import UnknownNameError
+from protocol.event_coding import STRUCTS, Event, decode_event, topic_of
 from protocol.hashing import keccak256
 from protocol.keys import Address
 from protocol.messages import Claims, RoundResult, Spec, solidity
+from protocol.platforms import Authority, QeIdentity, Tcb
 from protocol.terms import Terms
+
+__all__ = ["STRUCTS", "Event", "topic_of"]  # with everything below: callers know one module of events
 
 CONTRACTS = ("Consortium", "Participants", "Enclaves", "RoundLedger")
 """The contracts that emit events, each with a stream of its own."""
@@ -39,15 +36,17 @@ class Action(IntEnum):
     REMOVE_MEMBER = 1
     ALLOW_MEASUREMENT = 2
     REVOKE_MEASUREMENT = 3
-    TRUST_ROOT = 4
-    DISTRUST_ROOT = 5
-    ADMIT_COORDINATOR = 6
-    REMOVE_COORDINATOR = 7
-    ADMIT_ENCLAVE = 8
+    TRUST_AUTHORITY = 4
+    DISTRUST_AUTHORITY = 5
+    ACCEPT_TCB = 6
+    REJECT_TCB = 7
+    REVOKE_CERTIFICATE = 8
     REVOKE_ENCLAVE = 9
-    SUSPEND_PARTICIPANT = 10
-    REINSTATE_PARTICIPANT = 11
-    SET_TERMS = 12
+    ADMIT_COORDINATOR = 10
+    REMOVE_COORDINATOR = 11
+    SUSPEND_PARTICIPANT = 12
+    REINSTATE_PARTICIPANT = 13
+    SET_TERMS = 14
 
 
 class VoidReason(IntEnum):
@@ -58,11 +57,6 @@ class VoidReason(IntEnum):
     ENCLAVE_INACTIVE = 2
     TOO_FEW_COUNTED = 3
     TOO_MANY_UNDELIVERED = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that a contract said; the fields are the ABI's, in its order, an `indexed` one is a topic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +86,6 @@ class MeasurementRevoked(Event):
     """Code of this measurement may no longer aggregate."""
 
     measurement: bytes = solidity("indexed bytes32")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootTrusted(Event):
-    """Quotes that lead to this root (SHA-256 of X || Y) count, as evidence of that kind."""
-
-    root: bytes = solidity("indexed bytes32")
-    kind: RootKind = solidity("uint8")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootDistrusted(Event):
-    """Quotes that lead to this root no longer count."""
-
-    root: bytes = solidity("indexed bytes32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,8 +184,66 @@ class ParticipantReinstated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityTrusted(Event):
+    """A CA whose PCK certificates count (SHA-256 of its key X || Y), under a root, as evidence of that kind."""
+
+    authority: bytes = solidity("indexed bytes32")
+    root: bytes = solidity("indexed bytes32")
+    kind: RootKind = solidity("uint8")
+    certificate: bytes = solidity("bytes")
+    root_certificate: bytes = solidity("bytes")
+    qe: QeIdentity = solidity("QeIdentity")
+
+    @property
+    def value(self) -> Authority:
+        """What was voted for."""
+        return Authority(
+            kind=self.kind,
+            root=self.root,
+            certificate=self.certificate,
+            root_certificate=self.root_certificate,
+            qe=self.qe,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityDistrusted(Event):
+    """What this CA certified no longer counts."""
+
+    authority: bytes = solidity("indexed bytes32")
+    simulated: bool = solidity("bool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbAccepted(Event):
+    """Platforms with these security versions will do; an earlier row for them is replaced."""
+
+    tcb: bytes = solidity("indexed bytes32")
+    authority: bytes = solidity("indexed bytes32")
+    value: Tcb = solidity("Tcb")
+    simulated: bool = solidity("bool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcbRejected(Event):
+    """Platforms with these security versions register no enclave any more."""
+
+    tcb: bytes = solidity("indexed bytes32")
+    simulated: bool = solidity("bool")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRevoked(Event):
+    """One platform's PCK certificate counts no more, for ever; named by its issuer and serial number."""
+
+    certificate: bytes = solidity("indexed bytes32")
+    authority: bytes = solidity("indexed bytes32")
+    serial: int = solidity("uint256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnclaveRegistered(Event):
-    """An operator registered an enclave, whose whole quote is here for everyone to verify."""
+    """An operator registered an enclave, whose quote the ledger verified and everyone can verify again from here."""
 
     enclave: bytes = solidity("indexed bytes32")
     operator: Address = solidity("indexed address")
@@ -214,17 +251,13 @@ class EnclaveRegistered(Event):
     signer: Address = solidity("address")
     epoch: int = solidity("uint64")
     expiry: int = solidity("uint64")
-    claims: Claims = solidity("Claims")
-    quote: bytes = solidity("bytes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnclaveAdmitted(Event):
-    """The consortium verified an enclave's quote, which leads to `root`."""
-
-    enclave: bytes = solidity("indexed bytes32")
-    root: bytes = solidity("indexed bytes32")
+    authority: bytes = solidity("bytes32")
+    tcb: bytes = solidity("bytes32")
+    certificate: bytes = solidity("bytes32")
     simulated: bool = solidity("bool")
+    claims: Claims = solidity("Claims")
+    hpke_key: bytes = solidity("bytes")
+    quote: bytes = solidity("bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,14 +371,17 @@ class Enrolled(Event):
 
 EVENTS: dict[str, tuple[type[Event], ...]] = {
     "Consortium": (
-        *(MemberAdmitted, MemberRemoved, MeasurementAllowed, MeasurementRevoked, RootTrusted, RootDistrusted),
+        *(MemberAdmitted, MemberRemoved, MeasurementAllowed, MeasurementRevoked),
         *(CoordinatorAdmitted, CoordinatorRemoved, TermsSet, Proposed, Voted, Executed),
     ),
     "Participants": (
         *(ParticipantJoined, ParticipantLeft, DepositReclaimed, PayoutSet, ParticipantSuspended),
         ParticipantReinstated,
     ),
-    "Enclaves": (EnclaveRegistered, EnclaveAdmitted, EnclaveRevoked),
+    "Enclaves": (
+        *(AuthorityTrusted, AuthorityDistrusted, TcbAccepted, TcbRejected, CertificateRevoked),
+        *(EnclaveRegistered, EnclaveRevoked),
+    ),
     "RoundLedger": (
         *(RoundOpened, UpdateCommitted, ResultProposed, RoundSettled, RoundVoided, Anchored, BondAdded),
         *(BondWithdrawn, TreasuryFunded, Withdrawn, Enrolled),
@@ -353,9 +389,6 @@ EVENTS: dict[str, tuple[type[Event], ...]] = {
 }
 """Which contract says what; a test compares it with the compiled ABI."""
 
-STRUCTS: dict[str, type[Spec] | type[RoundResult] | type[Claims] | type[Terms]] = {
-    kind.NAME: kind for kind in (Spec, RoundResult, Claims, Terms)
-}
 ENUMS: dict[str, type[IntEnum]] = {"Action": Action, "RootKind": RootKind, "VoidReason": VoidReason}
 
 
@@ -370,21 +403,7 @@ def parse_event(contract: str, topics: Sequence[bytes], data: bytes) -> Event:
     if kind is None:
         known = [known.__name__ for known in kinds.values()]
         raise UnknownNameError(f"event of {contract}", known=known, actual=topics[0].hex() if topics else "no topic")
-    items = dataclasses.fields(kind)
-    marked = [item for item in items if _is_indexed(item)]
-    others = [item for item in items if not _is_indexed(item)]
-    if len(topics) != 1 + len(marked):
-        raise EncodingError(f"topics of {kind.__name__}", expected=1 + len(marked), actual=len(topics))
-    values = dict(zip([item.name for item in others], _decode(kind, others, data), strict=True))
-    for item, topic in zip(marked, topics[1:], strict=True):
-        (values[item.name],) = _decode(kind, [item], topic)
-    return kind(**{item.name: _value(item, values[item.name]) for item in items})
-
-
-def topic_of(kind: type[Event]) -> bytes:
-    """The first topic of an event: keccak256 of its name and types."""
-    types = ",".join(_abi_type(item) for item in dataclasses.fields(kind))
-    return keccak256(f"{kind.__name__}({types})".encode())
+    return decode_event(kind, topics, data, ENUMS)
 
 
 def stream(logs: Iterable[tuple[Sequence[bytes], bytes]], head: bytes = bytes(32)) -> bytes:
@@ -397,45 +416,3 @@ def stream(logs: Iterable[tuple[Sequence[bytes], bytes]], head: bytes = bytes(32
 @cache
 def _by_topic(contract: str) -> Mapping[bytes, type[Event]]:
     return {topic_of(kind): kind for kind in EVENTS[contract]}
-
-
-def _is_indexed(item: dataclasses.Field[Any]) -> bool:
-    return str(item.metadata["type"]).startswith("indexed ")
-
-
-def _abi_type(item: dataclasses.Field[Any]) -> str:
-    """The canonical ABI type: a struct is the tuple of its members."""
-    kind = str(item.metadata["type"]).removeprefix("indexed ")
-    if kind not in STRUCTS:
-        return kind
-    return f"({','.join(item.metadata['type'] for item in dataclasses.fields(STRUCTS[kind]))})"
-
-
-def _decode(event: type[Event], items: Sequence[dataclasses.Field[Any]], data: bytes) -> tuple[Any, ...]:
-    types = [_abi_type(item) for item in items]
-    try:
-        values = abi_decode(types, data)
-        again = abi_encode(types, values)
-    except (DecodingError, AbiEncodingError, OverflowError, ValueError) as error:
-        raise EncodingError(f"data of {event.__name__} ({error})") from error
-    if again != data:
-        raise EncodingError(f"data of {event.__name__}", expected="the ABI's one encoding", actual=data)
-    return tuple(values)
-
-
-def _value(item: dataclasses.Field[Any], value: Any) -> Any:
-    """A decoded value as we spell it: addresses as bytes, structs and enums as ours."""
-    kind = str(item.metadata["type"]).removeprefix("indexed ")
-    if kind in STRUCTS:
-        members = zip(dataclasses.fields(STRUCTS[kind]), value, strict=True)
-        return STRUCTS[kind](**{member.name: _value(member, part) for member, part in members})
-    if item.type in ENUMS:
-        try:
-            return ENUMS[item.type](value)
-        except ValueError as error:
-            raise EncodingError(item.name, expected=f"a value of {item.type}", actual=value) from error
-    if kind == "address":
-        return bytes.fromhex(value[2:])
-    if kind == "address[]":
-        return tuple(bytes.fromhex(address[2:]) for address in value)
-    return tuple(value) if kind.endswith("]") else value

@@ -340,9 +340,11 @@ class Claims(Struct):
     """Version of its sealed state."""
     state_hash: bytes = solidity("bytes32")
     """Hash of its sealed state."""
+    protections: int = solidity("uint32")
+    """Bit i: the i-th of `protocol.attestation.protections.Protection` is in force in its process."""
 
     def encode(self) -> bytes:
-        """abi.encode of the struct: ten words."""
+        """abi.encode of the struct: eleven words."""
         return b"".join(self.words())
 
     def sha256(self) -> bytes:
@@ -374,11 +376,13 @@ def parse_report_data(data: bytes) -> tuple[Address, bytes, int]:
 
 
 _INTEGER = re.compile(r"(u?)int(\d+)")
+_BYTES = re.compile(r"bytes(\d+)")
 
 
 def _check(what: str, kind: str, value: object) -> None:
-    if kind == "bytes32" or kind == "address":
-        length = 32 if kind == "bytes32" else 20
+    fixed = _BYTES.fullmatch(kind)
+    if fixed is not None or kind == "address":
+        length = 20 if fixed is None else int(fixed[1])
         if type(value) is not bytes:
             raise EncodingError(what, expected=f"{length} bytes", actual=type(value).__name__)
         if len(value) != length:
@@ -402,8 +406,8 @@ def _check(what: str, kind: str, value: object) -> None:
 
 def abi_word(kind: str, value: Any) -> bytes:
     """The 32 bytes of a value of a static Solidity type, as EIP-712's encodeData has it: an array is its hash."""
-    if kind == "bytes32":
-        return bytes(value)
+    if _BYTES.fullmatch(kind):
+        return bytes(value).ljust(32, b"\0")
     if kind == "address":
         return bytes(value).rjust(32, b"\0")
     if kind.endswith("]"):

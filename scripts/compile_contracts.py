@@ -32,9 +32,20 @@ ARTIFACTS = ROOT / "contracts" / "artifacts"
 LIBRARY = "@openzeppelin/contracts/"
 VERSION = "0.8.37"
 
+STEPS = (
+    "dfDvulfnTUtnIfxa[r]EscLMVcul [j]Trpeulxa[r]cLvifMCTUca[r]LSsTOtfDnca[r]IulcscCTUtvifMx[scCTUt] "
+    "TOntnfDIulvifMjmul[jul] VcTOcul jmul:fDnTOcmuO"
+)
+"""The compiler's own optimizer steps less F, which clones every function for every constant that it is called with: the
+reader of certificates has many, and with their clones Enclaves would not fit the chain (EIP-170)."""
+
 SETTINGS: dict[str, Any] = {
     "evmVersion": "cancun",  # OpenZeppelin's Bytes needs MCOPY
-    "optimizer": {"enabled": True, "runs": 1000},
+    "optimizer": {
+        "enabled": True,
+        "runs": 1000,
+        "details": {"yul": True, "yulDetails": {"stackAllocation": True, "optimizerSteps": STEPS}},
+    },
     "viaIR": True,  # the older pipeline runs out of stack, and needs a fifth more code and gas
     "metadata": {"bytecodeHash": "none", "appendCBOR": False},
 }

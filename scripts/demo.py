@@ -14,6 +14,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,9 +28,10 @@ import veriflock
 from coordinator import anvil
 from demo_parts import record
 from demo_parts.acts import Acts, Lie, copy_public
-from demo_parts.federation import Federation, running
+from demo_parts.federation import Federation, founded, running
 from demo_parts.options import Options, attack_names
 from demo_parts.show import SIMULATED, JsonShow, Show
+from demo_parts.tamper import EXAMPLE, byte_to_change, copy_tampered, observe_refusal
 from participant import data
 from participant.trainers import DEFAULT_TRAINER
 from protocol.errors import UnavailableError
@@ -52,6 +54,10 @@ def main(
     seed: Annotated[int, typer.Option(help="Of data, model and training; identities are always fresh.")] = 0,
     trainer: Annotated[str, typer.Option(help="package.module:Class of every participant.")] = DEFAULT_TRAINER,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")] = False,
+    tamper: Annotated[
+        str,
+        typer.Option(help=f"Instead: change one byte of this measured file, such as {EXAMPLE}, and see who notices."),
+    ] = "",
     keep_serving: Annotated[bool, typer.Option(help="Leave chain and coordinator running until Ctrl-C.")] = False,
 ) -> None:
     """Train a model with real processes, a real chain and real data, under attack, and verify what happened."""
@@ -66,10 +72,14 @@ def main(
         seed=seed,
         trainer=trainer,
     )
+    if tamper:
+        byte_to_change(tamper)
     anvil.find_anvil()
     run = RUNS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     run.mkdir(parents=True)
     show = JsonShow() if json_ else Show()
+    if tamper:
+        raise typer.Exit(perform_tampered(options, show, run, tamper))
     raise typer.Exit(perform(options, show, run, keep_serving=keep_serving))
 
 
@@ -105,6 +115,22 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
             show.step(f"chain {federation.rpc} and coordinator {federation.coordinator_url} serve until Ctrl-C")
             signal.pause()
     return code
+
+
+def perform_tampered(options: Options, show: Show | JsonShow, run: Path, file: str) -> int:
+    """The act with one changed byte; returns 0 where it was refused by everyone who should, else 1."""
+    began = time.monotonic()
+    show.step(SIMULATED)
+    with tempfile.TemporaryDirectory(prefix="veriflock-tampered-") as folder:
+        offset = copy_tampered(file, Path(folder))
+        with founded(options, run, show.step, source=Path(folder)) as federation:
+            tampering = observe_refusal(federation, file, offset)
+    show.tampering(tampering)
+    text = json.dumps({**asdict(tampering), "refused": tampering.is_refused}, indent=1, sort_keys=True)
+    (run / "tampering.json").write_text(text + "\n", encoding="utf-8")
+    relative = run.relative_to(Path.cwd()) if run.is_relative_to(Path.cwd()) else run
+    show.end({"run": str(relative), "record": str(relative / "tampering.json")}, time.monotonic() - began)
+    return 0 if tampering.is_refused else 1
 
 
 def write_down(

@@ -11,25 +11,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from coordinator import anvil
 from coordinator.abi import decode_error, interfaces
 from coordinator.deploy import create_addresses
+from coordinator.platform.collateral import Tee, issue_collateral
+from coordinator.platform.pki import create_pki
+from coordinator.platform.quoting import SimulatedAttester
+from coordinator.platform_votes import read_platform
 from protocol import keys, seeds
+from protocol.attestation.collateral import encode_collateral
+from protocol.attestation.trust import RootKind, TrustedRoot
+from protocol.enclaves import Evidence, shown
 from protocol.errors import UnavailableError
-from protocol.events import CONTRACTS
+from protocol.events import CONTRACTS, Action
 from protocol.hashing import keccak256, sha256
 from protocol.messages import Claims, Domain, RoundResult, Spec, chain_hash, cohort_hash, report_data
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
 from protocol.rulebook import RULE_NAMES, minimum_counted
+from protocol.sealing import KEM_HYBRID
 from protocol.terms import Terms
 
 ETHER = 10**18
 DELAY_S = 60
 MEASUREMENT = sha256(b"enclave code")
-ROOT = sha256(b"simulated root")
 CHARTER = sha256(b"charter")
 GENESIS = sha256(b"genesis model")
-SIMULATED = 1
+HYBRID_KEY_BYTES = 1216
+"""The largest HPKE key: X25519 and ML-KEM-768."""
 MAX_GAS = 1 << 24
 """Osaka's limit of one transaction (EIP-7825)."""
 
@@ -135,7 +145,7 @@ class LedgerWorld:
     def set_terms(self, terms: Terms) -> None:
         """New terms from the next round on."""
         data = terms.encode() + (1).to_bytes(32)
-        self.vote(12, keccak256(data), data)
+        self.vote(Action.SET_TERMS, keccak256(data), data)
         self.terms = terms
 
     def open(self) -> Round:
@@ -214,26 +224,35 @@ class LedgerWorld:
         return at
 
     def _admit(self) -> None:
-        self.vote(2, MEASUREMENT)
-        self.vote(4, ROOT, SIMULATED.to_bytes(32))
-        self.vote(6, self.coordinator)
+        self.vote(Action.ALLOW_MEASUREMENT, MEASUREMENT)
+        self.vote(Action.ADMIT_COORDINATOR, self.coordinator)
+        self.platform = SimulatedPlatform(self.now())
+        believed = self.platform.believed
+        self.vote(Action.TRUST_AUTHORITY, believed.row.authority, believed.authority.encode())
+        self.vote(Action.ACCEPT_TCB, believed.row.tcb, believed.row.encode())
+        self.hpke_key = sha256(b"hpke key", self.name) * (HYBRID_KEY_BYTES // 32)
+        self.enclave = self.register(self.enclave_key, self.hpke_key, epoch=1)
+
+    def register(self, enclave_key: bytes, hpke_key: bytes, *, epoch: int) -> bytes:
+        """Registers an enclave with these keys on this world's platform; returns its id."""
         block: Any = self.ask("eth_getBlockByNumber", "latest", False)
         claims = Claims(
             federation=self.federation,
             chain_id=self.domain.chain_id,
             ledger=self.addresses["RoundLedger"],
             operator=self.coordinator,
-            kem=0x20,
-            hpke_key=sha256(b"hpke"),
+            kem=KEM_HYBRID,
+            hpke_key=sha256(hpke_key),
             policy=CHARTER,
             nonce=bytes.fromhex(block["hash"][2:]),
             state_version=0,
             state_hash=bytes(32),
+            protections=0xFF,
         )
-        quote = quote_of(keys.address(self.enclave_key), claims)
-        self.enclave = keccak256(quote[:432])
-        self.send("Enclaves", "register", quote, claims, int(block["number"], 16), sender=self.coordinator)
-        self.vote(8, self.enclave, ROOT)
+        evidence = self.platform.evidence(keys.address(enclave_key), claims, hpke_key, epoch)
+        arguments = (evidence.quote, claims, hpke_key, self.platform.believed.row.authority, int(block["number"], 16))
+        self.send("Enclaves", "register", *arguments, sender=self.coordinator)
+        return evidence.enclave
 
     def _transact(self, what: str, to: bytes | None, data: bytes, sender: bytes, value: int) -> int:
         transaction = {"from": keys.to_hex(sender), "data": "0x" + data.hex(), "value": hex(value)}
@@ -257,13 +276,21 @@ class LedgerWorld:
         raise UnavailableError(f"transaction {transaction} was not mined within 30 s", "is the machine overloaded?")
 
 
-def quote_of(signer: bytes, claims: Claims) -> bytes:
-    """A quote whose fields are right and whose signatures are not: the registry does not look at them."""
-    header = bytes.fromhex("03000200") + bytes(8) + bytes.fromhex("939a7233f79c4ca9940a0db3957f0607") + bytes(20)
-    attributes = b"\x05" + bytes(15)
-    report = report_data(signer=signer, claims=claims.sha256(), epoch=1)
-    body = bytes(48) + attributes + MEASUREMENT + bytes(224) + report
-    return header + body + bytes(4) + bytes(4000)
+class SimulatedPlatform:
+    """A platform that exists for the ledger only: keys, certificates, and what members vote of its collateral."""
+
+    def __init__(self, now_s: int) -> None:
+        self.pki = create_pki(now_s)
+        self.attestation_key = ec.generate_private_key(ec.SECP256R1())
+        root = TrustedRoot(key_hash=self.pki.root_key_hash, kind=RootKind.SIMULATED)
+        collateral = encode_collateral(issue_collateral(self.pki, Tee.SGX, now_s))
+        self.believed = read_platform(collateral, root=root, now_s=now_s)
+
+    def evidence(self, signer: bytes, claims: Claims, hpke_key: bytes, epoch: int) -> Evidence:
+        """What the operator of an enclave on this platform registers."""
+        attester = SimulatedAttester(pki=self.pki, attestation_key=self.attestation_key, measurement=MEASUREMENT)
+        quote = attester.quote(report_data(signer=signer, claims=claims.sha256(), epoch=epoch))
+        return shown(quote, claims, hpke_key)[0]
 
 
 def counted(*, flagged: bool = False) -> Outcome:

@@ -18,6 +18,7 @@ from protocol.keys import Address, to_hex
 from protocol.outcomes import Status, parse_outcomes
 from protocol.payouts import payouts
 from verifier.state import (
+    AcceptedTcb,
     Account,
     Consortium,
     Enclave,
@@ -27,10 +28,11 @@ from verifier.state import (
     Ledger,
     Membership,
     Participant,
+    Platforms,
     Proposal,
-    Root,
     Round,
     Seat,
+    TrustedAuthority,
 )
 
 K = TypeVar("K")
@@ -39,9 +41,9 @@ V = TypeVar("V")
 ADDITIONS = {
     e.Action.ADMIT_MEMBER: e.Action.REMOVE_MEMBER,
     e.Action.ALLOW_MEASUREMENT: e.Action.REVOKE_MEASUREMENT,
-    e.Action.TRUST_ROOT: e.Action.DISTRUST_ROOT,
+    e.Action.TRUST_AUTHORITY: e.Action.DISTRUST_AUTHORITY,
+    e.Action.ACCEPT_TCB: e.Action.REJECT_TCB,
     e.Action.ADMIT_COORDINATOR: e.Action.REMOVE_COORDINATOR,
-    e.Action.ADMIT_ENCLAVE: e.Action.REVOKE_ENCLAVE,
     e.Action.REINSTATE_PARTICIPANT: e.Action.SUSPEND_PARTICIPANT,
     e.Action.SET_TERMS: None,
 }
@@ -66,7 +68,9 @@ def apply_(state: Federation, entry: Entry) -> Federation:
     if entry.contract == "Participants":
         return replace(state, participants=apply_participants(state, entry))
     if entry.contract == "Enclaves":
-        return replace(state, enclaves=apply_enclaves(state.enclaves, entry))
+        if isinstance(entry.event, e.EnclaveRegistered | e.EnclaveRevoked):
+            return replace(state, enclaves=apply_enclaves(state, entry))
+        return replace(state, platforms=apply_platforms(state.platforms, entry.event))
     return replace(state, ledger=apply_ledger(state, entry))
 
 
@@ -82,11 +86,6 @@ def apply_consortium(state: Consortium, entry: Entry) -> Consortium:
             return replace(state, measurements=state.measurements | {measurement})
         case e.MeasurementRevoked(measurement=measurement):
             return replace(state, measurements=state.measurements - {measurement})
-        case e.RootTrusted(root=root, kind=kind):
-            return replace(state, roots={**state.roots, root: Root(kind=kind, is_trusted=True)})
-        case e.RootDistrusted(root=root):
-            known = replace(_known(state.roots, root, "root"), is_trusted=False)
-            return replace(state, roots={**state.roots, root: known})
         case e.CoordinatorAdmitted(coordinator=coordinator):
             return replace(state, coordinators=state.coordinators | {coordinator})
         case e.CoordinatorRemoved(coordinator=coordinator):
@@ -154,16 +153,44 @@ def _participant_of(event: e.Event) -> Address:
             raise VerificationError("an event of Participants", actual=type(other).__name__)
 
 
-def apply_enclaves(state: Mapping[bytes, Enclave], entry: Entry) -> Mapping[bytes, Enclave]:
-    """One event of Enclaves."""
+def apply_enclaves(before: Federation, entry: Entry) -> Mapping[bytes, Enclave]:
+    """One event of Enclaves about an enclave; `before` is the state of all contracts from before it."""
+    state = before.enclaves
     match entry.event:
         case e.EnclaveRegistered() as event:
-            return {**state, event.enclave: Enclave(event=event, log=entry.log, time_s=entry.time_s)}
-        case e.EnclaveAdmitted(enclave=enclave, root=root, simulated=simulated):
-            known = _known(state, enclave, "enclave")
-            return {**state, enclave: replace(known, state=EnclaveState.ADMITTED, root=root, is_simulated=simulated)}
+            registered = Enclave(
+                event=event,
+                log=entry.log,
+                time_s=entry.time_s,
+                platforms=before.platforms,
+                measurements=before.consortium.measurements,
+            )
+            return {**state, event.enclave: registered}
         case e.EnclaveRevoked(enclave=enclave):
             return {**state, enclave: replace(_known(state, enclave, "enclave"), state=EnclaveState.REVOKED)}
+        case other:
+            raise VerificationError("an event of Enclaves", actual=type(other).__name__)
+
+
+def apply_platforms(state: Platforms, event: e.Event) -> Platforms:
+    """One event of Enclaves about platforms."""
+    match event:
+        case e.AuthorityTrusted(authority=authority):
+            trusted = TrustedAuthority(value=event.value, is_trusted=True)
+            authorities = {**state.authorities, authority: trusted}
+            return replace(state, authorities=authorities, issuers=state.naming(authority))
+        case e.AuthorityDistrusted(authority=authority):
+            known = replace(_known(state.authorities, authority, "authority"), is_trusted=False)
+            return replace(state, authorities={**state.authorities, authority: known})
+        case e.TcbAccepted(tcb=tcb, value=value):
+            return replace(state, tcbs={**state.tcbs, tcb: AcceptedTcb(value=value, is_accepted=True)})
+        case e.TcbRejected(tcb=tcb):
+            rejected = replace(_known(state.tcbs, tcb, "TCB row"), is_accepted=False)
+            return replace(state, tcbs={**state.tcbs, tcb: rejected})
+        case e.CertificateRevoked(certificate=certificate, authority=authority):
+            counted = {**state.revocations, authority: state.revocations.get(authority, 0) + 1}
+            revoked, issuers = state.revoked | {certificate}, state.naming(authority)
+            return replace(state, revoked=revoked, revocations=counted, issuers=issuers)
         case other:
             raise VerificationError("an event of Enclaves", actual=type(other).__name__)
 

@@ -36,6 +36,10 @@ Saying = tuple[type[e.Event], Mapping[str, Any]]
 """A kind of event and the fields that follow from the call; the others are for the checks."""
 
 
+def _evidence(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"claims": arguments["claims"], "hpke_key": arguments["hpkeKey"], "quote": arguments["quote"]}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """What a transaction asked one of our contracts to do."""
@@ -63,7 +67,7 @@ SAYINGS: dict[str, Callable[[Address, int, Mapping[str, Any]], list[Saying]]] = 
     "Participants.reclaim": lambda sender, _, a: [(e.DepositReclaimed, {"participant": sender})],
     "Participants.setPayout": lambda sender, _, a: [(e.PayoutSet, {"participant": sender, "payout": a["payout"]})],
     "Enclaves.register": lambda sender, _, a: [
-        (e.EnclaveRegistered, {"operator": sender, "claims": a["claims"], "quote": a["quote"]})
+        (e.EnclaveRegistered, {"operator": sender, "authority": a["authority"], **_evidence(a)})
     ],
     "RoundLedger.openRound": lambda sender, _, a: [
         (e.RoundOpened, {"coordinator": sender, "value": a["spec"], "spec": a["spec"].hash_struct()})

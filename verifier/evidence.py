@@ -15,6 +15,7 @@ from typing import Protocol
 
 import httpx
 
+from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VeriflockError
 from protocol.hashing import sha256
 from verifier.files import read_file
@@ -44,6 +45,10 @@ class ArtifactSource(Protocol):
         """The `size` bytes whose SHA-256 is `digest`."""
         ...
 
+    def collateral(self, digest: bytes) -> bytes:
+        """The collateral whose SHA-256 is `digest`: a blob of which nobody knows the length before."""
+        ...
+
 
 class FolderArtifacts:
     """artifacts/blobs/<sha256> and artifacts/rounds/<round>.cbor."""
@@ -62,6 +67,10 @@ class FolderArtifacts:
     def blob(self, digest: bytes, size: int) -> bytes:
         """The `size` bytes whose SHA-256 is `digest`."""
         return _checked(read_file(self._folder / "blobs" / digest.hex(), size, exactly=True), digest, size)
+
+    def collateral(self, digest: bytes) -> bytes:
+        """The collateral whose SHA-256 is `digest`."""
+        return _named(read_file(self._folder / "blobs" / digest.hex(), MAX_COLLATERAL_BYTES), digest)
 
 
 class CoordinatorArtifacts:
@@ -97,6 +106,10 @@ class CoordinatorArtifacts:
         """The `size` bytes whose SHA-256 is `digest`."""
         return _checked(self._get(f"/v1/blobs/{digest.hex()}", size), digest, size)
 
+    def collateral(self, digest: bytes) -> bytes:
+        """The collateral whose SHA-256 is `digest`."""
+        return _named(self._get(f"/v1/blobs/{digest.hex()}", MAX_COLLATERAL_BYTES), digest)
+
     def close(self) -> None:
         """Closes the connections."""
         self._exchanges.close()
@@ -115,6 +128,10 @@ class CoordinatorArtifacts:
 def _checked(body: bytes, digest: bytes, size: int) -> bytes:
     if len(body) != size:
         raise LengthError(f"length of blob {digest.hex()}", expected=size, actual=len(body))
+    return _named(body, digest)
+
+
+def _named(body: bytes, digest: bytes) -> bytes:
     if sha256(body) != digest:
         raise CommitmentMismatchError("SHA-256 of a blob", check="blob", expected=digest, actual=sha256(body))
     return body

@@ -13,8 +13,8 @@ Must not know:   how any of them is done (checks/).
     of every round
      7 opened       next in order, on the ledger's model, by an admitted and bonded coordinator
      8 enclave      registered by that coordinator, claims made for here, nonce fresh
-     9 quote        authentic and acceptable when registered, by roots that were voted for
-    10 measurement  voted for, enclave admitted and trusted from opening to settling
+     9 quote        authentic and acceptable when registered, by what was voted for and its collateral
+    10 measurement  voted for, enclave trusted from opening to settling
     11 spec         the terms in force, deadlines within their windows
     12 cohort       everybody active, or the sample that the chain's seed draws
     13 result       signed by that enclave, about this round, in time
@@ -72,7 +72,7 @@ NOT_CHECKED = (
     "consensus: that this chain is the one that others see (members' checkpoints)",
     "a node's word: over RPC, storage and logs are not proven against the state root; give a dump or a node you trust",
     "quotes: revocation lists, TCB level and advisories (collateral), and their verification on chain",
-    "measurement: that the measured code is the source you read (veriflock platform measure)",
+    "measurement: that the measured code is the source you read (veriflock measure)",
     "refusals: why a slot was refused or does not open; only the enclave saw it",
     "receipts: promises that were broken are known to who holds the receipt",
     "disputes: fraud proofs and withheld data",
@@ -219,7 +219,7 @@ def _check_rounds(subject: Subject, world: World, report: Report) -> None:
             break
         cases.append(Case(world=world, round=rounds[round_id]))
     known = world.state.enclaves.values()
-    report.is_simulated = any(e.is_simulated for e in known) or any(opening.is_simulated(case) for case in cases)
+    report.is_simulated = any(e.event.simulated for e in known) or any(opening.is_simulated(case) for case in cases)
     for case in cases:
         round_id = case.spec.round_id
         checks = [*CASE_CHECKS, *(RESULT_CHECKS if case.round.proposal is not None else ()), END_CHECK]

@@ -14,9 +14,9 @@ from enum import IntEnum
 from typing import TypeVar
 
 from protocol import events as e
-from protocol.attestation.trust import RootKind
 from protocol.errors import VerificationError
 from protocol.keys import Address
+from protocol.platforms import Authority, Tcb
 from protocol.reputation import Standing
 from protocol.terms import Terms
 from verifier.chain import Log
@@ -38,8 +38,7 @@ class EnclaveState(IntEnum):
 
     NONE = 0
     REGISTERED = 1
-    ADMITTED = 2
-    REVOKED = 3
+    REVOKED = 2
 
 
 class RoundState(IntEnum):
@@ -73,14 +72,6 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
-    """A root that was ever trusted; its kind is for ever."""
-
-    kind: RootKind
-    is_trusted: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A proposal of the consortium, and who voted for it."""
 
@@ -99,7 +90,6 @@ class Consortium:
 
     members: Mapping[Address, Seat] = field(default_factory=dict)
     measurements: frozenset[bytes] = frozenset()
-    roots: Mapping[bytes, Root] = field(default_factory=dict)
     coordinators: frozenset[Address] = frozenset()
     terms: tuple[tuple[int, Terms], ...] = ()
     """(from round, terms), ascending: each holds until the next one starts."""
@@ -116,9 +106,55 @@ class Consortium:
         seats = [self.members.get(voter) for voter in proposal.voters]
         return sum(seat is not None and seat.newest < proposal.event.proposal for seat in seats)
 
-    def trusted_roots(self) -> dict[bytes, RootKind]:
-        """Root to kind, of those trusted now."""
-        return {root: entry.kind for root, entry in self.roots.items() if entry.is_trusted}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedAuthority:
+    """A CA of platforms that was ever trusted; its kind is for ever."""
+
+    value: Authority
+    """As trusted last."""
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedTcb:
+    """A TCB row that was ever accepted."""
+
+    value: Tcb
+    """As accepted last."""
+    is_accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platforms:
+    """Which platforms the members believe."""
+
+    authorities: Mapping[bytes, TrustedAuthority] = field(default_factory=dict)
+    tcbs: Mapping[bytes, AcceptedTcb] = field(default_factory=dict)
+    revoked: frozenset[bytes] = frozenset()
+    """Ids of certificates."""
+    issuers: tuple[bytes, ...] = ()
+    """Authorities in the order in which votes first named them: the registry numbers them so, from 1."""
+    revocations: Mapping[bytes, int] = field(default_factory=dict)
+    """How many certificates of an authority were revoked."""
+
+    def number(self, authority: bytes) -> int:
+        """An authority's in the registry; 0 for one that no vote ever named."""
+        return self.issuers.index(authority) + 1 if authority in self.issuers else 0
+
+    def naming(self, authority: bytes) -> tuple[bytes, ...]:
+        """The issuers once a vote has named this one."""
+        return self.issuers if authority in self.issuers else (*self.issuers, authority)
+
+    def authority(self, authority: bytes) -> Authority | None:
+        """A CA that is trusted now."""
+        known = self.authorities.get(authority)
+        return known.value if known is not None and known.is_trusted else None
+
+    def tcb(self, tcb: bytes) -> Tcb | None:
+        """A row that is accepted now."""
+        known = self.tcbs.get(tcb)
+        return known.value if known is not None and known.is_accepted else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +178,11 @@ class Enclave:
     event: e.EnclaveRegistered
     log: Log
     time_s: int
+    platforms: Platforms = field(repr=False, compare=False)
+    """What the members believed when it was registered."""
+    measurements: frozenset[bytes]
+    """What they allowed then."""
     state: EnclaveState = EnclaveState.REGISTERED
-    root: bytes = bytes(32)
-    """Root by which the consortium admitted it; zero before."""
-    is_simulated: bool = False
-    """Whether that root is a simulated one; false before admission."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +254,7 @@ class Federation:
     """The state of all four contracts."""
 
     consortium: Consortium = Consortium()
+    platforms: Platforms = Platforms()
     participants: Mapping[Address, Participant] = field(default_factory=dict)
     enclaves: Mapping[bytes, Enclave] = field(default_factory=dict)
     ledger: Ledger = Ledger()
@@ -227,13 +264,14 @@ class Federation:
         return sorted(a for a, entry in self.participants.items() if entry.membership is Membership.ACTIVE)
 
     def is_enclave_trusted(self, enclave: bytes) -> bool:
-        """As Enclaves.trustOf: admitted, its measurement still allowed, its root still trusted."""
+        """As Enclaves.trustOf: not revoked; measurement, authority and platform certificate still count."""
         entry = self.enclaves.get(enclave)
         return (
             entry is not None
-            and entry.state is EnclaveState.ADMITTED
+            and entry.state is EnclaveState.REGISTERED
             and entry.event.measurement in self.consortium.measurements
-            and entry.root in self.consortium.trusted_roots()
+            and self.platforms.authority(entry.event.authority) is not None
+            and entry.event.certificate not in self.platforms.revoked
         )
 
 

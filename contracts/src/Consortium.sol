@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {EventStream} from "./EventStream.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
 import {IEnclaves} from "./interfaces/IEnclaves.sol";
+import {Authority, Tcb, TcbStatus} from "./interfaces/IPlatformTrust.sol";
 import {IParticipants} from "./interfaces/IParticipants.sol";
 import {IRoundLedger} from "./interfaces/IRoundLedger.sol";
 import {Messages, Terms} from "./libraries/Messages.sol";
@@ -26,11 +27,6 @@ contract Consortium is IConsortium, EventStream {
         bytes32 subject;
         bytes32 dataHash;
         address[] voters;
-    }
-
-    struct Root {
-        RootKind kind; // for ever
-        bool isTrusted;
     }
 
     /// @dev Terms in force from `fromRound` on. Windows as five integers, because an array would not share the slot.
@@ -62,7 +58,6 @@ contract Consortium is IConsortium, EventStream {
     mapping(address account => Seat) private _seats;
     mapping(address coordinator => bool) private _isCoordinator;
     mapping(bytes32 measurement => bool) private _isAllowed;
-    mapping(bytes32 root => Root) private _roots;
     mapping(uint256 proposal => Proposal) private _proposals;
     mapping(uint256 proposal => mapping(address member => bool)) private _hasVoted;
     mapping(Action removal => mapping(bytes32 subject => uint256 proposal)) private _newestAtRemoval;
@@ -194,18 +189,8 @@ contract Consortium is IConsortium, EventStream {
     }
 
     /// @inheritdoc IConsortium
-    function isMeasurementAllowed(bytes32 measurement) public view returns (bool) {
+    function isMeasurementAllowed(bytes32 measurement) external view returns (bool) {
         return _isAllowed[measurement];
-    }
-
-    /// @inheritdoc IConsortium
-    function rootKind(bytes32 root) public view returns (RootKind) {
-        return _roots[root].isTrusted ? _roots[root].kind : RootKind.None;
-    }
-
-    /// @inheritdoc IConsortium
-    function judge(bytes32 measurement, bytes32 root) external view returns (bool allowed, RootKind kind) {
-        return (isMeasurementAllowed(measurement), rootKind(root));
     }
 
     /// @inheritdoc IConsortium
@@ -264,15 +249,30 @@ contract Consortium is IConsortium, EventStream {
         else if (action == Action.RemoveMember) _removeMember(account);
         else if (action == Action.AllowMeasurement) _setAllowed(subject, true);
         else if (action == Action.RevokeMeasurement) _setAllowed(subject, false);
-        else if (action == Action.TrustRoot) _trustRoot(subject, RootKind(abi.decode(data, (uint8))));
-        else if (action == Action.DistrustRoot) _distrustRoot(subject);
         else if (action == Action.AdmitCoordinator) _setCoordinator(account, true);
         else if (action == Action.RemoveCoordinator) _setCoordinator(account, false);
-        else if (action == Action.AdmitEnclave) IEnclaves(_enclaves).admit(subject, abi.decode(data, (bytes32)));
-        else if (action == Action.RevokeEnclave) IEnclaves(_enclaves).revoke(subject);
         else if (action == Action.SuspendParticipant) IParticipants(_participants).suspend(account);
         else if (action == Action.ReinstateParticipant) IParticipants(_participants).reinstate(account);
-        else _scheduleTerms(data);
+        else if (action == Action.SetTerms) _scheduleTerms(data);
+        else _applyToPlatforms(action, subject, data);
+    }
+
+    function _applyToPlatforms(Action action, bytes32 subject, bytes calldata data) private {
+        IEnclaves registry = IEnclaves(_enclaves);
+        if (action == Action.TrustAuthority) {
+            registry.trustAuthority(subject, abi.decode(data, (Authority)));
+        } else if (action == Action.DistrustAuthority) {
+            registry.distrustAuthority(subject);
+        } else if (action == Action.AcceptTcb) {
+            registry.acceptTcb(subject, abi.decode(data, (Tcb)));
+        } else if (action == Action.RejectTcb) {
+            registry.rejectTcb(subject);
+        } else if (action == Action.RevokeCertificate) {
+            (bytes32 authority, uint256 serial) = abi.decode(data, (bytes32, uint256));
+            registry.revokeCertificate(subject, authority, serial);
+        } else {
+            registry.revoke(subject);
+        }
     }
 
     function _admitMember(address account, bytes memory hpkeKey) private {
@@ -306,27 +306,6 @@ contract Consortium is IConsortium, EventStream {
         if (allowed) emit MeasurementAllowed(measurement);
         else emit MeasurementRevoked(measurement);
         _record(allowed ? MeasurementAllowed.selector : MeasurementRevoked.selector, measurement, "");
-    }
-
-    function _trustRoot(bytes32 root, RootKind kind) private {
-        Root storage entry = _roots[root];
-        require(!entry.isTrusted, NothingToChange(Action.TrustRoot, root));
-        require(kind != RootKind.None, WrongRootKind(RootKind.Simulated, kind));
-        require(entry.kind == RootKind.None || entry.kind == kind, WrongRootKind(entry.kind, kind));
-
-        _roots[root] = Root({kind: kind, isTrusted: true});
-
-        emit RootTrusted(root, kind);
-        _record(RootTrusted.selector, root, abi.encode(kind));
-    }
-
-    function _distrustRoot(bytes32 root) private {
-        require(_roots[root].isTrusted, NothingToChange(Action.DistrustRoot, root));
-
-        _roots[root].isTrusted = false;
-
-        emit RootDistrusted(root);
-        _record(RootDistrusted.selector, root, "");
     }
 
     function _setCoordinator(address account, bool admitted) private {
@@ -394,25 +373,38 @@ contract Consortium is IConsortium, EventStream {
     }
 
     /// @dev One form a subject and its data, so that nobody votes on what can't be executed.
-    function _checkForm(Action action, bytes32 subject, bytes calldata data) private pure {
+    function _checkForm(Action action, bytes32 subject, bytes calldata data) private view {
         if (_isAboutAccount(action)) {
             bytes32 canonical = bytes32(uint256(uint160(uint256(subject))));
             require(subject == canonical && subject != bytes32(0), WrongSubject(canonical, subject));
         }
         if (action == Action.SetTerms) {
-            require(subject == keccak256(data), WrongSubject(keccak256(data), subject));
+            _checkSubject(subject, keccak256(data));
             _checkLength(data, 21 * 32);
             (Terms memory terms,) = abi.decode(data, (Terms, uint64));
             TermsBounds.check(terms);
         } else if (action == Action.AdmitMember) {
             require(data.length <= MAX_KEY_BYTES, WrongDataLength(MAX_KEY_BYTES, data.length));
-        } else if (action == Action.TrustRoot) {
-            _checkLength(data, 32);
-            RootKind kind = RootKind(abi.decode(data, (uint8)));
-            require(kind != RootKind.None, WrongRootKind(RootKind.Simulated, kind));
+        } else if (action == Action.TrustAuthority) {
+            Authority memory authority = abi.decode(data, (Authority));
+            bytes32 canonical = keccak256(abi.encode(authority));
+            require(keccak256(data) == canonical, WrongData(canonical, keccak256(data)));
+            IEnclaves(_enclaves).checkAuthority(subject, authority);
+        } else if (action == Action.AcceptTcb) {
+            _checkLength(data, 8 * 32);
+            Tcb memory tcb = abi.decode(data, (Tcb));
+            require(tcb.status != TcbStatus.None, NoStatus());
+            _checkSubject(subject, keccak256(abi.encode(tcb.authority, tcb.fmspc, tcb.pceId, tcb.cpuSvn, tcb.pceSvn)));
+        } else if (action == Action.RevokeCertificate) {
+            _checkLength(data, 2 * 32);
+            _checkSubject(subject, keccak256(data));
         } else {
-            _checkLength(data, action == Action.AdmitEnclave ? 32 : 0);
+            _checkLength(data, 0);
         }
+    }
+
+    function _checkSubject(bytes32 subject, bytes32 expected) private pure {
+        require(subject == expected, WrongSubject(expected, subject));
     }
 
     function _checkLength(bytes calldata data, uint256 expected) private pure {
@@ -426,9 +418,9 @@ contract Consortium is IConsortium, EventStream {
     }
 
     function _isAddition(Action action) private pure returns (bool) {
-        return action == Action.AdmitMember || action == Action.AllowMeasurement || action == Action.TrustRoot
-            || action == Action.AdmitCoordinator || action == Action.AdmitEnclave
-            || action == Action.ReinstateParticipant || action == Action.SetTerms;
+        return action == Action.AdmitMember || action == Action.AllowMeasurement || action == Action.TrustAuthority
+            || action == Action.AcceptTcb || action == Action.AdmitCoordinator || action == Action.ReinstateParticipant
+            || action == Action.SetTerms;
     }
 
     /// @dev Two thirds and the delay. Removing a member is among them: a third must not expel the others.
@@ -440,9 +432,9 @@ contract Consortium is IConsortium, EventStream {
     function _removalOf(Action action) private pure returns (Action) {
         if (action == Action.AdmitMember) return Action.RemoveMember;
         if (action == Action.AllowMeasurement) return Action.RevokeMeasurement;
-        if (action == Action.TrustRoot) return Action.DistrustRoot;
+        if (action == Action.TrustAuthority) return Action.DistrustAuthority;
+        if (action == Action.AcceptTcb) return Action.RejectTcb;
         if (action == Action.AdmitCoordinator) return Action.RemoveCoordinator;
-        if (action == Action.AdmitEnclave) return Action.RevokeEnclave;
         if (action == Action.ReinstateParticipant) return Action.SuspendParticipant;
         return Action.SetTerms;
     }

@@ -2,121 +2,127 @@
 pragma solidity 0.8.37;
 
 import {EventStream} from "./EventStream.sol";
+import {PlatformTrust} from "./PlatformTrust.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
 import {IEnclaves} from "./interfaces/IEnclaves.sol";
+import {TcbStatus} from "./interfaces/IPlatformTrust.sol";
+import {Certificate, Certificates} from "./libraries/Certificates.sol";
 import {Claims} from "./libraries/Messages.sol";
+import {Pck, PckVersions} from "./libraries/Pck.sol";
 import {Quotes} from "./libraries/Quotes.sol";
+import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Registered enclaves
-contract Enclaves is IEnclaves, EventStream {
-    /// @dev Hashes, never quotes. `root` is zero until admission.
+contract Enclaves is IEnclaves, PlatformTrust {
+    /// @dev Hashes, never quotes. Five slots: what a round reads is in the first and the third, its signer in the second.
     struct Enclave {
+        address operator;
+        uint40 expiry;
+        State state;
+        uint16 issuer;
+        uint32 revocations; // of the issuer's certificates at registration, this one not among them
         address signer;
         uint64 epoch;
-        State state;
-        bool isSimulated; // of the root; false before admission
-        address operator;
-        uint64 expiry;
         bytes32 measurement;
         bytes32 hpkeKey;
-        bytes32 root;
+        bytes32 certificate;
     }
 
     /// @notice Evidence gets old: revocations and new advisories reach who registers anew.
     uint64 public constant LIFETIME = 30 days;
-    /// @notice Three times the size of a genuine quote; what is larger is not one.
-    uint256 public constant MAX_QUOTE_BYTES = 16_384;
+    /// @notice Twice the size of the largest HPKE key (hybrid, 1216 bytes).
+    uint256 public constant MAX_KEY_BYTES = 2432;
 
     bytes4 private constant TAG = "VFL1";
-    bytes1 private constant ATTRIBUTES = Quotes.INIT | Quotes.DEBUG | Quotes.PROVISION_KEY | Quotes.EINITTOKEN_KEY;
 
-    address private immutable _consortium;
     address private immutable _ledger;
 
     mapping(bytes32 enclave => Enclave) private _enclaves;
     mapping(address signer => bool) private _isSignerUsed;
+    mapping(bytes32 hpkeKey => bool) private _isHpkeKeyUsed;
 
-    constructor(bytes32 federation_, address consortium_, address ledger_) EventStream(federation_) {
-        _consortium = consortium_;
+    constructor(bytes32 federation_, address consortium_, address ledger_)
+        EventStream(federation_)
+        PlatformTrust(consortium_)
+    {
         _ledger = ledger_;
     }
 
-    modifier onlyConsortium() {
-        require(msg.sender == _consortium, WrongCaller(_consortium, msg.sender));
-        _;
-    }
-
     /// @inheritdoc IEnclaves
-    function register(bytes calldata quote, Claims calldata claims, uint64 nonceBlock)
-        external
-        returns (bytes32 enclave)
-    {
-        IConsortium judge = IConsortium(_consortium);
-        require(judge.isCoordinator(msg.sender), NotCoordinator(msg.sender));
-        _checkQuote(quote);
-        _checkClaims(claims, nonceBlock);
-        bytes32 measurement = Quotes.measurement(quote);
-        require(judge.isMeasurementAllowed(measurement), MeasurementNotAllowed(measurement));
-        (address signer, uint64 epoch) = _checkReportData(quote, claims);
-        require(!_isSignerUsed[signer], SignerUsed(signer));
-        enclave = Quotes.enclaveOf(quote);
-        _checkState(enclave, State.None);
-
-        _enclaves[enclave] = Enclave({
-            signer: signer,
-            epoch: epoch,
-            state: State.Registered,
-            isSimulated: false,
-            operator: msg.sender,
-            expiry: uint64(block.timestamp) + LIFETIME,
-            measurement: measurement,
-            hpkeKey: claims.hpkeKey,
-            root: bytes32(0)
-        });
-
-        _announce(enclave, claims, quote);
-    }
-
-    /// @inheritdoc IEnclaves
-    /// @dev The key is taken here and not at registration, where anybody's unverified quote could name it.
-    function admit(bytes32 enclave, bytes32 root) external onlyConsortium {
-        _checkState(enclave, State.Registered);
-        Enclave storage entry = _enclaves[enclave];
-        require(block.timestamp <= entry.expiry, Expired(entry.expiry, block.timestamp));
+    /// @dev Cheap refusals first. Nothing of the quote is believed before the platform that signed it is.
+    function register(
+        bytes calldata quote,
+        Claims calldata claims,
+        bytes calldata hpkeKey,
+        bytes32 authority,
+        uint64 nonceBlock
+    ) external returns (bytes32 enclave) {
+        _checkClaims(claims, hpkeKey, nonceBlock);
+        (Enclave memory entry, bytes32 tcb) = _verify(quote, authority);
+        entry.measurement = _checkBody(quote);
+        (entry.signer, entry.epoch) = _checkReportData(quote, claims);
         require(!_isSignerUsed[entry.signer], SignerUsed(entry.signer));
-        (bool allowed, IConsortium.RootKind kind) = IConsortium(_consortium).judge(entry.measurement, root);
-        require(allowed, MeasurementNotAllowed(entry.measurement));
-        require(kind != IConsortium.RootKind.None, RootNotTrusted(root));
+        require(!_isHpkeKeyUsed[claims.hpkeKey], HpkeKeyUsed(claims.hpkeKey));
+        enclave = Quotes.enclaveOf(quote); // new: the body holds the signer
 
-        bool simulated = kind == IConsortium.RootKind.Simulated;
-        entry.state = State.Admitted;
-        entry.isSimulated = simulated;
-        entry.root = root;
+        entry.operator = msg.sender;
+        entry.hpkeKey = claims.hpkeKey;
         _isSignerUsed[entry.signer] = true;
+        _isHpkeKeyUsed[claims.hpkeKey] = true;
+        _enclaves[enclave] = entry;
 
-        emit EnclaveAdmitted(enclave, root, simulated);
-        _record(EnclaveAdmitted.selector, enclave, root, abi.encode(simulated));
+        bool simulated = _isSimulated(_issuers[entry.issuer].kind);
+        emit EnclaveRegistered(
+            enclave,
+            msg.sender,
+            entry.measurement,
+            entry.signer,
+            entry.epoch,
+            entry.expiry,
+            authority,
+            tcb,
+            entry.certificate,
+            simulated,
+            claims,
+            hpkeKey,
+            quote
+        );
+        bytes memory data = abi.encode(
+            entry.signer,
+            entry.epoch,
+            entry.expiry,
+            authority,
+            tcb,
+            entry.certificate,
+            simulated,
+            claims,
+            hpkeKey,
+            quote
+        );
+        _record(EnclaveRegistered.selector, enclave, _topic(msg.sender), entry.measurement, data);
     }
 
     /// @inheritdoc IEnclaves
     function revoke(bytes32 enclave) external onlyConsortium {
-        State state = _enclaves[enclave].state;
-        require(state == State.Registered || state == State.Admitted, WrongState(State.Admitted, state));
+        _checkState(enclave, State.Registered);
 
-        bool simulated = _enclaves[enclave].isSimulated;
         _enclaves[enclave].state = State.Revoked;
 
+        bool simulated = _isSimulatedEnclave(enclave);
         emit EnclaveRevoked(enclave, simulated);
         _record(EnclaveRevoked.selector, enclave, abi.encode(simulated));
     }
 
     /// @inheritdoc IEnclaves
+    /// @dev Where the issuer revoked nothing since, this certificate is not revoked either.
     function trustOf(bytes32 enclave) public view returns (bool trusted, bool simulated) {
         Enclave storage entry = _enclaves[enclave];
-        simulated = entry.isSimulated;
-        if (entry.state != State.Admitted) return (false, simulated);
-        (bool allowed, IConsortium.RootKind kind) = IConsortium(_consortium).judge(entry.measurement, entry.root);
-        trusted = allowed && kind != IConsortium.RootKind.None;
+        (State state, uint16 number, uint32 revocations) = (entry.state, entry.issuer, entry.revocations);
+        Issuer storage issuer = _issuers[number];
+        simulated = _isSimulated(issuer.kind);
+        if (state != State.Registered || !issuer.isTrusted) return (false, simulated);
+        if (issuer.revocations != revocations && _isRevoked[entry.certificate]) return (false, simulated);
+        trusted = IConsortium(_consortium).isMeasurementAllowed(entry.measurement);
     }
 
     /// @inheritdoc IEnclaves
@@ -140,13 +146,13 @@ contract Enclaves is IEnclaves, EventStream {
             entry.epoch,
             entry.expiry,
             entry.state,
-            entry.isSimulated
+            _isSimulatedEnclave(enclave)
         );
     }
 
     /// @inheritdoc IEnclaves
-    function rootOf(bytes32 enclave) external view returns (bytes32) {
-        return _enclaves[enclave].root;
+    function platformOf(bytes32 enclave) external view returns (bytes32 authority, bytes32 certificate) {
+        return (_issuers[_enclaves[enclave].issuer].id, _enclaves[enclave].certificate);
     }
 
     /// @inheritdoc IEnclaves
@@ -169,26 +175,85 @@ contract Enclaves is IEnclaves, EventStream {
         return _ledger;
     }
 
-    function _announce(bytes32 enclave, Claims calldata claims, bytes calldata quote) private {
-        Enclave memory entry = _enclaves[enclave];
-        emit EnclaveRegistered(
-            enclave, entry.operator, entry.measurement, entry.signer, entry.epoch, entry.expiry, claims, quote
+    /// @dev Authority -> certificate -> quoting enclave -> attestation key -> quote.
+    /// @return entry What the platform says of it.
+    /// @return tcb The row of the platform's security versions.
+    function _verify(bytes calldata quote, bytes32 authority) private view returns (Enclave memory entry, bytes32 tcb) {
+        bytes calldata der = Quotes.certificateOf(quote);
+        entry.state = State.Registered;
+        entry.issuer = _trustedNumber(authority);
+        Issuer storage issuer = _issuers[entry.issuer];
+        entry.revocations = issuer.revocations;
+        Certificate memory leaf = Certificates.parse(der);
+        tcb = _checkLeaf(der, leaf, issuer, authority);
+        entry.certificate = keccak256(abi.encode(authority, leaf.serial));
+        require(!_isRevoked[entry.certificate], IsRevoked(entry.certificate));
+        entry.expiry = uint40(_expiryOf(tcb, leaf.notAfter, issuer.expiry)); // at most now + LIFETIME
+        _checkQe(quote, leaf, issuer);
+        (bytes32 r, bytes32 s) = Quotes.pair(quote, 436);
+        (bytes32 x, bytes32 y) = Quotes.pair(quote, 500);
+        bytes32 digest = sha256(quote[:Quotes.SIGNED_BYTES]);
+        require(Signatures.isSigned(digest, r, s, x, y), WrongSignature(Signed.Quote));
+    }
+
+    /// @return tcb The row of its security versions.
+    function _checkLeaf(bytes calldata der, Certificate memory leaf, Issuer storage issuer, bytes32 authority)
+        private
+        view
+        returns (bytes32 tcb)
+    {
+        Certificates.checkLeaf(leaf);
+        require(leaf.sgxTo != 0, NotPlatform());
+        Certificates.checkValid(leaf);
+        Certificates.checkIssued(
+            leaf, issuer.subject, issuer.subjectKeyId, issuer.x, issuer.y, Signed.PlatformCertificate
         );
-        bytes memory data = abi.encode(entry.signer, entry.epoch, entry.expiry, claims, quote);
-        _record(EnclaveRegistered.selector, enclave, _topic(entry.operator), entry.measurement, data);
+        PckVersions memory versions = Pck.parse(der, leaf.sgxFrom, leaf.sgxTo);
+        tcb = keccak256(abi.encode(authority, versions.fmspc, versions.pceId, versions.cpuSvn, versions.pceSvn));
     }
 
-    function _checkQuote(bytes calldata quote) private pure {
-        require(quote.length >= Quotes.LEAST_BYTES, WrongQuoteLength(Quotes.LEAST_BYTES, quote.length));
-        require(quote.length <= MAX_QUOTE_BYTES, WrongQuoteLength(MAX_QUOTE_BYTES, quote.length));
-        require(Quotes.version(quote) == 3, WrongVersion(3, Quotes.version(quote)));
-        require(Quotes.keyType(quote) == 2, WrongKeyType(2, Quotes.keyType(quote)));
-        require(Quotes.vendor(quote) == Quotes.INTEL_VENDOR, WrongVendor(Quotes.INTEL_VENDOR, Quotes.vendor(quote)));
-        bytes1 attributes = Quotes.flags(quote) & ATTRIBUTES;
-        require(attributes == Quotes.INIT, WrongAttributes(Quotes.INIT, attributes));
+    /// @dev The earliest of what the evidence rests on; what has expired already is refused.
+    function _expiryOf(bytes32 tcb, uint64 leafExpiry, uint64 issuerExpiry) private view returns (uint64 expiry) {
+        Row storage row = _rows[tcb];
+        require(row.status != TcbStatus.None, TcbNotAccepted(tcb));
+        expiry = uint64(block.timestamp) + LIFETIME;
+        uint64 rowExpiry = row.expiry;
+        if (rowExpiry < expiry) expiry = rowExpiry;
+        if (leafExpiry < expiry) expiry = leafExpiry;
+        if (issuerExpiry < expiry) expiry = issuerExpiry;
+        require(block.timestamp <= expiry, Expired(expiry, block.timestamp));
     }
 
-    function _checkClaims(Claims calldata claims, uint64 nonceBlock) private view {
+    /// @dev A genuine quoting enclave of a platform says that the attestation key is its own.
+    function _checkQe(bytes calldata quote, Certificate memory leaf, Issuer storage issuer) private view {
+        uint256 at = Quotes.QE_REPORT;
+        (bytes32 r, bytes32 s) = Quotes.pair(quote, 948);
+        bytes32 digest = Quotes.digestOf(quote, at);
+        require(Signatures.isSigned(digest, r, s, leaf.x, leaf.y), WrongSignature(Signed.QeReport));
+        Quotes.checkReport(quote, at, true);
+        bytes32 signer = Quotes.signer(quote, at);
+        require(signer == issuer.mrsigner, WrongQeSigner(issuer.mrsigner, signer));
+        (uint16 product, uint16 svn) = Quotes.version(quote, at);
+        require(product == issuer.product, WrongQeProduct(issuer.product, product));
+        require(svn >= issuer.svn, QeTooOld(issuer.svn, svn));
+        uint32 miscSelect = Quotes.miscSelect(quote, at) & issuer.miscSelectMask;
+        require(miscSelect == issuer.miscSelect, WrongQeMiscSelect(issuer.miscSelect, miscSelect));
+        bytes16 attributes = Quotes.attributes(quote, at) & issuer.attributesMask;
+        require(attributes == issuer.attributes, WrongQeAttributes(issuer.attributes, attributes));
+        (bytes32 binding, bytes32 rest) = Quotes.pair(quote, at + 320);
+        bytes32 expected = Quotes.bindingOf(quote);
+        require(binding == expected, WrongBinding(expected, binding));
+        require(rest == 0, WrongBinding(0, rest));
+    }
+
+    function _checkBody(bytes calldata quote) private view returns (bytes32 measurement) {
+        Quotes.checkReport(quote, Quotes.BODY, false);
+        measurement = Quotes.measurement(quote, Quotes.BODY);
+        require(IConsortium(_consortium).isMeasurementAllowed(measurement), MeasurementNotAllowed(measurement));
+    }
+
+    function _checkClaims(Claims calldata claims, bytes calldata hpkeKey, uint64 nonceBlock) private view {
+        require(IConsortium(_consortium).isCoordinator(msg.sender), NotCoordinator(msg.sender));
         bytes32 charter = IConsortium(_consortium).charter();
         require(claims.federation == federation(), WrongFederation(federation(), claims.federation));
         require(claims.chainId == block.chainid, WrongChain(block.chainid, claims.chainId));
@@ -198,6 +263,9 @@ contract Enclaves is IEnclaves, EventStream {
         bytes32 nonce = blockhash(nonceBlock);
         require(nonce != bytes32(0), StaleNonce(nonceBlock, block.number)); // what blockhash says of older ones
         require(claims.nonce == nonce, WrongNonce(nonce, claims.nonce));
+        require(hpkeKey.length <= MAX_KEY_BYTES, WrongHpkeKeyLength(MAX_KEY_BYTES, hpkeKey.length));
+        bytes32 hash = sha256(hpkeKey);
+        require(claims.hpkeKey == hash, WrongHpkeKey(hash, claims.hpkeKey));
     }
 
     function _checkReportData(bytes calldata quote, Claims calldata claims)
@@ -218,5 +286,9 @@ contract Enclaves is IEnclaves, EventStream {
     function _checkState(bytes32 enclave, State expected) private view {
         State actual = _enclaves[enclave].state;
         require(actual == expected, WrongState(expected, actual));
+    }
+
+    function _isSimulatedEnclave(bytes32 enclave) private view returns (bool) {
+        return _isSimulated(_issuers[_enclaves[enclave].issuer].kind);
     }
 }

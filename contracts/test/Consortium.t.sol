@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IConsortium} from "../src/interfaces/IConsortium.sol";
 import {IEventStream} from "../src/interfaces/IEventStream.sol";
+import {IPlatformTrust, Authority, RootKind, Tcb, TcbStatus} from "../src/interfaces/IPlatformTrust.sol";
 import {Terms} from "../src/libraries/Messages.sol";
 import {Vm} from "./Vm.sol";
 import {World} from "./World.sol";
@@ -158,40 +159,26 @@ contract ConsortiumTest is World {
         nothing(IConsortium.Action.RemoveMember, word(NEW), "");
         nothing(IConsortium.Action.AllowMeasurement, MEASUREMENT, "");
         nothing(IConsortium.Action.RevokeMeasurement, CODE, "");
-        nothing(IConsortium.Action.TrustRoot, ROOT, abi.encode(uint8(1)));
-        nothing(IConsortium.Action.DistrustRoot, CODE, "");
+        failing(
+            IConsortium.Action.DistrustAuthority,
+            CODE,
+            "",
+            abi.encodeWithSelector(IPlatformTrust.AuthorityNotTrusted.selector, CODE)
+        );
+        failing(
+            IConsortium.Action.RejectTcb, CODE, "", abi.encodeWithSelector(IPlatformTrust.TcbNotAccepted.selector, CODE)
+        );
         nothing(IConsortium.Action.AdmitCoordinator, word(coordinator), "");
         nothing(IConsortium.Action.RemoveCoordinator, word(NEW), "");
     }
 
-    function test_members_coordinators_and_roots_come_and_go() public {
+    function test_members_and_coordinators_come_and_go() public {
         pass(IConsortium.Action.AdmitCoordinator, word(NEW), "");
         so("coordinator", consortium.isCoordinator(NEW));
         remove(IConsortium.Action.RemoveCoordinator, word(NEW));
         so("no coordinator", !consortium.isCoordinator(NEW));
-        pass(IConsortium.Action.TrustRoot, CODE, abi.encode(uint8(2)));
-        same("kind", uint256(IConsortium.RootKind.Intel), uint256(consortium.rootKind(CODE)));
-        remove(IConsortium.Action.DistrustRoot, CODE);
-        same("no kind", 0, uint256(consortium.rootKind(CODE)));
-        (bool allowed, IConsortium.RootKind kind) = consortium.judge(MEASUREMENT, ROOT);
-        so("allowed", allowed);
-        same("simulated", uint256(IConsortium.RootKind.Simulated), uint256(kind));
         pass(IConsortium.Action.AdmitMember, word(NEW), "key");
         so("member", consortium.isMember(NEW));
-    }
-
-    function test_a_root_keeps_its_kind_for_ever() public {
-        remove(IConsortium.Action.DistrustRoot, ROOT);
-        bytes memory intel = abi.encode(uint8(IConsortium.RootKind.Intel));
-        uint256 proposal = proposeAll(IConsortium.Action.TrustRoot, ROOT, intel);
-        skip(DELAY);
-        vm.expectRevert(
-            abi.encodeWithSelector(
-                IConsortium.WrongRootKind.selector, IConsortium.RootKind.Simulated, IConsortium.RootKind.Intel
-            )
-        );
-        consortium.execute(proposal, intel);
-        pass(IConsortium.Action.TrustRoot, ROOT, abi.encode(uint8(IConsortium.RootKind.Simulated)));
     }
 
     function test_the_last_member_stays() public {
@@ -229,24 +216,10 @@ contract ConsortiumTest is World {
             abi.encodeWithSelector(IConsortium.WrongDataLength.selector, 0, 1)
         );
         refused(
-            IConsortium.Action.AdmitEnclave,
-            CODE,
-            "",
-            abi.encodeWithSelector(IConsortium.WrongDataLength.selector, 32, 0)
-        );
-        refused(
             IConsortium.Action.AdmitMember,
             word(NEW),
             new bytes(2433),
             abi.encodeWithSelector(IConsortium.WrongDataLength.selector, 2432, 2433)
-        );
-        refused(
-            IConsortium.Action.TrustRoot,
-            CODE,
-            abi.encode(uint8(0)),
-            abi.encodeWithSelector(
-                IConsortium.WrongRootKind.selector, IConsortium.RootKind.Simulated, IConsortium.RootKind.None
-            )
         );
         bytes memory data = abi.encode(terms(), uint64(1));
         refused(
@@ -259,6 +232,66 @@ contract ConsortiumTest is World {
         skip(DELAY);
         vm.expectRevert(abi.encodeWithSelector(IConsortium.WrongData.selector, keccak256("key"), keccak256("another")));
         consortium.execute(proposal, "another");
+    }
+
+    function test_what_is_said_of_platforms_has_one_form() public {
+        Tcb memory row = tcb(TCB_EXPIRY);
+        refused(
+            IConsortium.Action.AcceptTcb,
+            CODE,
+            abi.encode(row),
+            abi.encodeWithSelector(IConsortium.WrongSubject.selector, tcbId(row), CODE)
+        );
+        refused(
+            IConsortium.Action.AcceptTcb,
+            tcbId(row),
+            bytes.concat(abi.encode(row), hex"00"),
+            abi.encodeWithSelector(IConsortium.WrongDataLength.selector, 256, 257)
+        );
+        row.status = TcbStatus.None;
+        refused(
+            IConsortium.Action.AcceptTcb,
+            tcbId(row),
+            abi.encode(row),
+            abi.encodeWithSelector(IConsortium.NoStatus.selector)
+        );
+        bytes memory data = abi.encode(authorityId(), SERIAL);
+        refused(
+            IConsortium.Action.RevokeCertificate,
+            CODE,
+            data,
+            abi.encodeWithSelector(IConsortium.WrongSubject.selector, keccak256(data), CODE)
+        );
+        refused(
+            IConsortium.Action.RevokeCertificate,
+            CODE,
+            "",
+            abi.encodeWithSelector(IConsortium.WrongDataLength.selector, 64, 0)
+        );
+        data = bytes.concat(abi.encode(authority()), hex"00");
+        refused(
+            IConsortium.Action.TrustAuthority,
+            authorityId(),
+            data,
+            abi.encodeWithSelector(IConsortium.WrongData.selector, keccak256(abi.encode(authority())), keccak256(data))
+        );
+    }
+
+    function test_nobody_votes_on_an_authority_that_can_not_be_trusted() public {
+        Authority memory value = authority();
+        refused(
+            IConsortium.Action.TrustAuthority,
+            CODE,
+            abi.encode(value),
+            abi.encodeWithSelector(IPlatformTrust.WrongAuthorityKey.selector, CODE, authorityId())
+        );
+        value.kind = RootKind.None;
+        refused(
+            IConsortium.Action.TrustAuthority,
+            authorityId(),
+            abi.encode(value),
+            abi.encodeWithSelector(IPlatformTrust.WrongRootKind.selector, RootKind.Simulated, RootKind.None)
+        );
     }
 
     function test_terms_that_would_lock_or_stall_are_refused() public {
@@ -405,6 +438,18 @@ contract ConsortiumTest is World {
         same("enclaves", replay(heads[2], logs, address(enclaves)), enclaves.stream());
     }
 
+    function test_what_is_said_of_platforms_is_in_the_stream() public {
+        bytes32 head = enclaves.stream();
+        vm.recordLogs();
+        Tcb memory row = tcb(TCB_EXPIRY + 1);
+        remove(IConsortium.Action.RejectTcb, tcbId(row));
+        pass(IConsortium.Action.AcceptTcb, tcbId(row), abi.encode(row));
+        revokeCertificate(authorityId(), 7);
+        remove(IConsortium.Action.DistrustAuthority, authorityId());
+        pass(IConsortium.Action.TrustAuthority, authorityId(), abi.encode(authority()));
+        same("enclaves", replay(head, vm.getRecordedLogs(), address(enclaves)), enclaves.stream());
+    }
+
     function others() internal {
         vm.prank(participantAt(3));
         participants.setPayout(NEW);
@@ -470,9 +515,13 @@ contract ConsortiumTest is World {
     }
 
     function nothing(IConsortium.Action action, bytes32 subject, bytes memory data) internal {
+        failing(action, subject, data, abi.encodeWithSelector(IConsortium.NothingToChange.selector, action, subject));
+    }
+
+    function failing(IConsortium.Action action, bytes32 subject, bytes memory data, bytes memory error) internal {
         uint256 proposal = proposeAll(action, subject, data);
         skip(DELAY);
-        vm.expectRevert(abi.encodeWithSelector(IConsortium.NothingToChange.selector, action, subject));
+        vm.expectRevert(error);
         consortium.execute(proposal, data);
     }
 

@@ -4,32 +4,27 @@ pragma solidity 0.8.37;
 import {IConsortium} from "../src/interfaces/IConsortium.sol";
 import {IEnclaves} from "../src/interfaces/IEnclaves.sol";
 import {IEventStream} from "../src/interfaces/IEventStream.sol";
+import {IPlatformTrust, Tcb} from "../src/interfaces/IPlatformTrust.sol";
 import {Claims} from "../src/libraries/Messages.sol";
-import {World} from "./World.sol";
+import {Registration} from "./Registration.sol";
 
-/// @title Registering, admitting and revoking enclaves
-contract EnclavesTest is World {
-    uint256 internal constant KEY = 0x0E2;
-
-    Claims internal claims;
+/// @title Registering and revoking enclaves: claims, keys, and what trust in them rests on
+contract EnclavesTest is Registration {
     bytes internal quote;
-    uint64 internal nonceBlock;
 
     function setUp() public override {
         super.setUp();
-        nonceBlock = uint64(block.number - 1);
-        claims = claimsOf(coordinator, nonceBlock);
-        quote = quoteOf(vm.addr(KEY), claims, 2);
+        quote = quoteWith(vm.addr(KEY), EPOCH);
     }
 
-    function test_a_registered_enclave_is_known_but_not_active_until_admitted() public {
+    function test_a_registered_enclave_is_on_record_and_active() public {
         bytes32 id = register();
         same("id", keccak256(slice(quote, 432)), id);
         (
             address signer,
             address operator,
             bytes32 measurement,
-            bytes32 hpkeKey,
+            bytes32 key,
             uint64 epoch,
             uint64 expiry,
             IEnclaves.State state,
@@ -38,82 +33,50 @@ contract EnclavesTest is World {
         same("signer", vm.addr(KEY), signer);
         same("operator", coordinator, operator);
         same("measurement", MEASUREMENT, measurement);
-        same("key", claims.hpkeKey, hpkeKey);
-        same("epoch", 2, epoch);
+        same("key", claims.hpkeKey, key);
+        same("epoch", EPOCH, epoch);
         same("expiry", block.timestamp + 30 days, expiry);
         same("state", uint256(IEnclaves.State.Registered), uint256(state));
-        so("not yet", !simulated);
-        so("not active", !enclaves.isActive(id));
-        pass(IConsortium.Action.AdmitEnclave, id, abi.encode(ROOT));
-        (,,,,,, state, simulated) = enclaves.record(id);
-        same("state", uint256(IEnclaves.State.Admitted), uint256(state));
         so("simulated", simulated);
         so("active", enclaves.isActive(id));
-        same("root", ROOT, enclaves.rootOf(id));
         same("signer", vm.addr(KEY), enclaves.signerOf(id));
+        (bytes32 authority_, bytes32 certificate) = enclaves.platformOf(id);
+        same("authority", authorityId(), authority_);
+        same("certificate", certificateId(), certificate);
+    }
+
+    function test_an_enclave_nobody_registered_is_nothing() public view {
+        (bool trusted, bool simulated) = enclaves.trustOf(keccak256("nothing"));
+        so("not trusted", !trusted);
+        so("nor simulated", !simulated);
+        (bytes32 authority_, bytes32 certificate) = enclaves.platformOf(keccak256("nothing"));
+        same("authority", bytes32(0), authority_);
+        same("certificate", bytes32(0), certificate);
     }
 
     function test_only_a_coordinator_registers_and_only_its_own() public {
+        bytes32 issuer = authorityId();
         vm.expectRevert(abi.encodeWithSelector(IEnclaves.NotCoordinator.selector, address(this)));
-        enclaves.register(quote, claims, nonceBlock);
+        enclaves.register(quote, claims, hpkeKey, issuer, nonceBlock);
         pass(IConsortium.Action.AdmitCoordinator, word(address(0xC1)), "");
         vm.expectRevert(abi.encodeWithSelector(IEnclaves.WrongOperator.selector, address(0xC1), coordinator));
         vm.prank(address(0xC1));
-        enclaves.register(quote, claims, nonceBlock);
-    }
-
-    function test_the_header_is_that_of_an_ecdsa_quote_v3() public {
-        quote[0] = 0x04;
-        refused(abi.encodeWithSelector(IEnclaves.WrongVersion.selector, uint16(3), uint16(4)));
-        quote[0] = 0x03;
-        quote[1] = 0x01;
-        refused(abi.encodeWithSelector(IEnclaves.WrongVersion.selector, uint16(3), uint16(0x0103)));
-        quote[1] = 0x00;
-        quote[2] = 0x03;
-        refused(abi.encodeWithSelector(IEnclaves.WrongKeyType.selector, uint16(2), uint16(3)));
-        quote[2] = 0x02;
-        quote[12] = 0x00;
-        vm.expectPartialRevert(IEnclaves.WrongVendor.selector);
-        register();
-    }
-
-    function test_a_quote_is_neither_short_nor_huge() public {
-        quote = slice(quote, 435);
-        refused(abi.encodeWithSelector(IEnclaves.WrongQuoteLength.selector, 436, 435));
-        quote = new bytes(16_385);
-        refused(abi.encodeWithSelector(IEnclaves.WrongQuoteLength.selector, 16_384, 16_385));
-        quote = "";
-        refused(abi.encodeWithSelector(IEnclaves.WrongQuoteLength.selector, 436, 0));
-    }
-
-    function testFuzz_attributes_debug_and_provisioning_are_refused(uint8 flags) public {
-        quote[96] = bytes1(flags);
-        bytes1 judged = bytes1(flags & 0x33);
-        if (judged == 0x01) register();
-        else refused(abi.encodeWithSelector(IEnclaves.WrongAttributes.selector, bytes1(0x01), judged));
-    }
-
-    function test_the_measurement_is_one_that_was_voted_for() public {
-        quote[112] ^= 0x01;
-        vm.expectPartialRevert(IEnclaves.MeasurementNotAllowed.selector);
-        register();
+        enclaves.register(quote, claims, hpkeKey, issuer, nonceBlock);
     }
 
     function test_report_data_is_recomputed() public {
-        quote[431] = 0x32;
-        refused(abi.encodeWithSelector(IEnclaves.WrongTag.selector, bytes4("VFL1"), bytes4("VFL2")));
-        quote[431] = 0x31;
-        quote[388] ^= 0x01;
-        vm.expectPartialRevert(IEnclaves.WrongClaims.selector);
-        register();
-        quote[388] ^= 0x01;
+        bytes32 digest = sha256(abi.encode(claims));
         claims.stateVersion = 1;
-        vm.expectPartialRevert(IEnclaves.WrongClaims.selector);
-        register();
+        refused(abi.encodeWithSelector(IEnclaves.WrongClaims.selector, sha256(abi.encode(claims)), digest));
         claims.stateVersion = 0;
-        quote = quoteOf(address(0), claims, 2);
+        claims.protections = 0xfe;
+        refused(abi.encodeWithSelector(IEnclaves.WrongClaims.selector, sha256(abi.encode(claims)), digest));
+        claims.protections = 0xff;
+        quote = encode(quoteParts(abi.encodePacked(vm.addr(KEY), sha256(abi.encode(claims)), EPOCH, bytes4("VFL2"))));
+        refused(abi.encodeWithSelector(IEnclaves.WrongTag.selector, bytes4("VFL1"), bytes4("VFL2")));
+        quote = quoteWith(address(0), EPOCH);
         refused(abi.encodeWithSelector(IEnclaves.NoSigner.selector));
-        quote = quoteOf(vm.addr(KEY), claims, 0);
+        quote = quoteWith(vm.addr(KEY), 0);
         refused(abi.encodeWithSelector(IEnclaves.WrongEpoch.selector, uint64(1), uint64(0)));
     }
 
@@ -142,57 +105,37 @@ contract EnclavesTest is World {
         nonceBlock = type(uint64).max;
         refused(abi.encodeWithSelector(IEnclaves.StaleNonce.selector, nonceBlock, block.number));
         nonceBlock = uint64(block.number - 256);
-        claims = claimsOf(coordinator, nonceBlock);
-        quote = quoteOf(vm.addr(KEY), claims, 2);
+        claims = claimsOf(coordinator, nonceBlock, EPOCH);
+        quote = quoteWith(vm.addr(KEY), EPOCH);
         register();
+    }
+
+    function test_the_hpke_key_is_the_one_that_was_claimed_and_no_larger_than_any() public {
+        hpkeKey[0] ^= 0x01;
+        refused(abi.encodeWithSelector(IEnclaves.WrongHpkeKey.selector, sha256(hpkeKey), claims.hpkeKey));
+        hpkeKey = new bytes(2433);
+        refused(abi.encodeWithSelector(IEnclaves.WrongHpkeKeyLength.selector, 2432, 2433));
     }
 
     function test_one_registration_an_enclave_whatever_its_signatures() public {
-        register();
-        refused(wrong(IEnclaves.State.None, IEnclaves.State.Registered));
-        quote = abi.encodePacked(quote, "other signatures");
-        refused(wrong(IEnclaves.State.None, IEnclaves.State.Registered));
-    }
-
-    function test_a_key_is_admitted_once() public {
-        bytes32 first = register();
-        vm.roll(block.number + 1);
-        quote = quoteOf(vm.addr(KEY), claims, 3);
-        bytes32 second = register();
-        pass(IConsortium.Action.AdmitEnclave, first, abi.encode(ROOT));
-        uint256 proposal = proposeAll(IConsortium.Action.AdmitEnclave, second, abi.encode(ROOT));
-        skip(DELAY);
-        vm.expectRevert(abi.encodeWithSelector(IEnclaves.SignerUsed.selector, vm.addr(KEY)));
-        consortium.execute(proposal, abi.encode(ROOT));
-        quote = quoteOf(vm.addr(KEY), claims, 4);
+        bytes32 id = register();
+        refused(abi.encodeWithSelector(IEnclaves.SignerUsed.selector, vm.addr(KEY)));
+        remove(IConsortium.Action.RevokeEnclave, id);
         refused(abi.encodeWithSelector(IEnclaves.SignerUsed.selector, vm.addr(KEY)));
     }
 
-    function test_admission_and_revocation_are_the_consortiums() public {
-        bytes memory error =
-            abi.encodeWithSelector(IEventStream.WrongCaller.selector, address(consortium), address(this));
-        vm.expectRevert(error);
-        enclaves.admit(enclave, ROOT);
-        vm.expectRevert(error);
+    function test_two_epochs_never_share_a_key() public {
+        register();
+        quote = quoteWith(vm.addr(KEY), 3);
+        refused(abi.encodeWithSelector(IEnclaves.SignerUsed.selector, vm.addr(KEY)));
+        quote = quoteWith(vm.addr(0x0E3), 3);
+        refused(abi.encodeWithSelector(IEnclaves.HpkeKeyUsed.selector, claims.hpkeKey));
+        registerEnclave(0x0E3, 3);
+    }
+
+    function test_revoking_an_enclave_is_the_consortiums() public {
+        vm.expectRevert(abi.encodeWithSelector(IEventStream.WrongCaller.selector, address(consortium), address(this)));
         enclaves.revoke(enclave);
-    }
-
-    function test_admission_needs_a_trusted_root_and_fresh_evidence() public {
-        bytes32 id = register();
-        admitRefused(id, keccak256("x"), abi.encodeWithSelector(IEnclaves.RootNotTrusted.selector, keccak256("x")));
-        admitRefused(enclave, ROOT, wrong(IEnclaves.State.Registered, IEnclaves.State.Admitted));
-        admitRefused(bytes32(0), ROOT, wrong(IEnclaves.State.Registered, IEnclaves.State.None));
-        uint256 expiry = block.timestamp;
-        (,,,,, uint64 at,,) = enclaves.record(id);
-        vm.warp(at);
-        expiry = at;
-        admitRefused(id, ROOT, abi.encodeWithSelector(IEnclaves.Expired.selector, uint64(expiry), expiry + DELAY));
-    }
-
-    function test_admission_needs_the_measurement_still_allowed() public {
-        bytes32 id = register();
-        remove(IConsortium.Action.RevokeMeasurement, MEASUREMENT);
-        admitRefused(id, ROOT, abi.encodeWithSelector(IEnclaves.MeasurementNotAllowed.selector, MEASUREMENT));
     }
 
     function test_a_revoked_enclave_never_comes_back() public {
@@ -201,19 +144,50 @@ contract EnclavesTest is World {
         (bool trusted, bool simulated) = enclaves.trustOf(enclave);
         so("untrusted", !trusted);
         so("still says what it rested on", simulated);
-        admitRefused(enclave, ROOT, wrong(IEnclaves.State.Registered, IEnclaves.State.Revoked));
         uint256 proposal = proposeAll(IConsortium.Action.RevokeEnclave, enclave, "");
-        vm.expectRevert(wrong(IEnclaves.State.Admitted, IEnclaves.State.Revoked));
+        vm.expectRevert(
+            abi.encodeWithSelector(IEnclaves.WrongState.selector, IEnclaves.State.Registered, IEnclaves.State.Revoked)
+        );
         consortium.execute(proposal, "");
     }
 
-    function test_an_enclave_is_as_good_as_its_measurement_and_root() public {
-        remove(IConsortium.Action.DistrustRoot, ROOT);
-        so("root", !enclaves.isActive(enclave));
-        pass(IConsortium.Action.TrustRoot, ROOT, abi.encode(uint8(1)));
+    function test_an_enclave_is_as_good_as_its_measurement_and_authority() public {
+        remove(IConsortium.Action.DistrustAuthority, authorityId());
+        so("authority", !enclaves.isActive(enclave));
+        pass(IConsortium.Action.TrustAuthority, authorityId(), abi.encode(authority()));
         so("back", enclaves.isActive(enclave));
         remove(IConsortium.Action.RevokeMeasurement, MEASUREMENT);
         so("measurement", !enclaves.isActive(enclave));
+    }
+
+    function test_a_revoked_certificate_takes_its_enclaves_with_it_for_ever() public {
+        bytes32 other = register();
+        revokeCertificate(authorityId(), SERIAL + 1);
+        so("another one's", enclaves.isActive(enclave));
+        revokeCertificate(authorityId(), SERIAL);
+        so("its own", !enclaves.isActive(enclave));
+        so("its own", !enclaves.isActive(other));
+        so("on record", enclaves.isCertificateRevoked(certificateId()));
+        uint256 proposal =
+            proposeAll(IConsortium.Action.RevokeCertificate, certificateId(), abi.encode(authorityId(), SERIAL));
+        bytes memory data = abi.encode(authorityId(), SERIAL);
+        vm.expectRevert(abi.encodeWithSelector(IPlatformTrust.IsRevoked.selector, certificateId()));
+        consortium.execute(proposal, data);
+    }
+
+    function test_an_enclave_registered_after_another_revocation_stays() public {
+        revokeCertificate(authorityId(), SERIAL + 1);
+        bytes32 id = register();
+        so("active", enclaves.isActive(id));
+        revokeCertificate(authorityId(), SERIAL);
+        so("inactive", !enclaves.isActive(id));
+    }
+
+    function test_a_rejected_or_expired_row_stops_registrations_only() public {
+        Tcb memory row = tcb(TCB_EXPIRY);
+        remove(IConsortium.Action.RejectTcb, tcbId(row));
+        so("active", enclaves.isActive(enclave));
+        refused(abi.encodeWithSelector(IPlatformTrust.TcbNotAccepted.selector, tcbId(row)));
     }
 
     function test_an_enclave_expires() public {
@@ -226,25 +200,16 @@ contract EnclavesTest is World {
         so("a round opened before may still end", trusted);
     }
 
+    function quoteWith(address signer, uint64 epoch) internal view returns (bytes memory) {
+        return encode(quoteParts(reportDataOf(signer, claims, epoch)));
+    }
+
     function register() internal returns (bytes32) {
-        vm.prank(coordinator);
-        return enclaves.register(quote, claims, nonceBlock);
+        return register(quote);
     }
 
     function refused(bytes memory error) internal {
-        vm.expectRevert(error);
-        register();
-    }
-
-    function admitRefused(bytes32 id, bytes32 root, bytes memory error) internal {
-        uint256 proposal = proposeAll(IConsortium.Action.AdmitEnclave, id, abi.encode(root));
-        skip(DELAY);
-        vm.expectRevert(error);
-        consortium.execute(proposal, abi.encode(root));
-    }
-
-    function wrong(IEnclaves.State expected, IEnclaves.State actual) internal pure returns (bytes memory) {
-        return abi.encodeWithSelector(IEnclaves.WrongState.selector, expected, actual);
+        refused(quote, error);
     }
 
     function slice(bytes memory data, uint256 length) internal pure returns (bytes memory head) {

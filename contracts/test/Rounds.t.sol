@@ -398,11 +398,34 @@ contract RoundsTest is World {
         same("void", uint256(IRoundLedger.State.Void), uint256(ledger.stateOf(1)));
     }
 
-    function test_a_distrusted_root_takes_its_enclaves_with_it() public {
+    function test_a_distrusted_authority_takes_its_enclaves_with_it() public {
         Round memory round = proposable(ALL, 0);
-        remove(IConsortium.Action.DistrustRoot, ROOT);
+        remove(IConsortium.Action.DistrustAuthority, authorityId());
         expectPropose(round, abi.encodeWithSelector(IRoundLedger.EnclaveInactive.selector, enclave));
         void_(round);
+    }
+
+    function test_a_revoked_certificate_voids_an_open_round_without_a_fee() public {
+        Round memory round = nextRound();
+        open(round);
+        revokeCertificate(authorityId(), SERIAL + 1);
+        vm.expectRevert(abi.encodeWithSelector(IRoundLedger.NothingToVoid.selector, uint64(1)));
+        void_(round);
+        revokeCertificate(authorityId(), SERIAL);
+        void_(round);
+        same("void", uint256(IRoundLedger.State.Void), uint256(ledger.stateOf(1)));
+        same("bond", BOND, ledger.bondOf(coordinator));
+    }
+
+    function test_a_certificate_revoked_after_the_result_voids_the_round_without_a_fee() public {
+        Round memory round = proposed(ALL, 0);
+        revokeCertificate(authorityId(), SERIAL);
+        vm.warp(round.spec.deadlines[4] + 1);
+        expectSettle(round, abi.encodeWithSelector(IRoundLedger.EnclaveInactive.selector, enclave));
+        void_(round);
+        same("void", uint256(IRoundLedger.State.Void), uint256(ledger.stateOf(1)));
+        same("bond", BOND, ledger.bondOf(coordinator));
+        same("nothing paid", 10 ether, ledger.treasury());
     }
 
     function test_as_many_undelivered_as_f_settle() public {

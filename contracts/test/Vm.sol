@@ -18,6 +18,8 @@ interface Vm {
     function chainId(uint256 id) external;
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function signP256(uint256 key, bytes32 digest) external pure returns (bytes32 r, bytes32 s);
+    function publicKeyP256(uint256 key) external pure returns (uint256 x, uint256 y);
     function expectRevert(bytes calldata data) external;
     function expectRevert(bytes4 selector) external;
     function expectRevert() external;

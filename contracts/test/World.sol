@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Consortium} from "../src/Consortium.sol";
-import {Enclaves} from "../src/Enclaves.sol";
-import {Participants} from "../src/Participants.sol";
-import {RoundLedger} from "../src/RoundLedger.sol";
 import {IConsortium} from "../src/interfaces/IConsortium.sol";
+import {IEnclaves} from "../src/interfaces/IEnclaves.sol";
+import {IParticipants} from "../src/interfaces/IParticipants.sol";
+import {Tcb} from "../src/interfaces/IPlatformTrust.sol";
+import {IRoundLedger} from "../src/interfaces/IRoundLedger.sol";
 import {Claims, RoundResult, Spec, Terms} from "../src/libraries/Messages.sol";
-import {Check} from "./Check.sol";
+import {Evidence} from "./Evidence.sol";
 import {MessagesHarness} from "./MessagesHarness.sol";
 
 /// @title A federation that works: a test changes one thing and names what must notice
-abstract contract World is Check {
+abstract contract World is Evidence {
     /// @dev Everything that a round's transactions take.
     struct Round {
         Spec spec;
@@ -26,8 +26,8 @@ abstract contract World is Check {
     bytes32 internal constant FEDERATION = keccak256("a federation");
     bytes32 internal constant CHARTER = keccak256("its parameters");
     bytes32 internal constant GENESIS = keccak256("genesis model");
-    bytes32 internal constant MEASUREMENT = keccak256("enclave code");
-    bytes32 internal constant ROOT = keccak256("simulated root");
+    uint64 internal constant START = 1_800_000_000; // 15 January 2027
+    uint64 internal constant TCB_EXPIRY = START + 60 days;
     uint256 internal constant DEPOSIT = 0.1 ether;
     uint256 internal constant BOND = 4 ether;
     uint256 internal constant BUDGET = 1 ether;
@@ -39,20 +39,19 @@ abstract contract World is Check {
     address internal immutable coordinator = address(0xC0);
 
     MessagesHarness internal harness;
-    Consortium internal consortium;
-    Participants internal participants;
-    Enclaves internal enclaves;
-    RoundLedger internal ledger;
+    IConsortium internal consortium;
+    IParticipants internal participants;
+    IEnclaves internal enclaves;
+    IRoundLedger internal ledger;
     bytes32 internal enclave;
 
     function setUp() public virtual {
-        vm.warp(1_800_000_000);
+        vm.warp(START);
         vm.roll(1000);
         harness = new MessagesHarness();
         deploy(terms());
         admitAll();
         enclave = registerEnclave(ENCLAVE_KEY, 1);
-        pass(IConsortium.Action.AdmitEnclave, enclave, abi.encode(ROOT));
         vm.deal(coordinator, 100 ether);
         vm.prank(coordinator);
         ledger.addBond{value: BOND}();
@@ -107,12 +106,12 @@ abstract contract World is Check {
         for (uint256 i = 0; i < MEMBERS; ++i) {
             members[i] = IConsortium.Member({account: member(i), hpkeKey: abi.encode("key", i)});
         }
-        consortium = Consortium(
+        consortium = IConsortium(
             create("Consortium", abi.encode(FEDERATION, CHARTER, at[1], at[2], at[3], members, terms_, DELAY))
         );
-        participants = Participants(create("Participants", abi.encode(FEDERATION, at[0], at[3], DEPOSIT)));
-        enclaves = Enclaves(create("Enclaves", abi.encode(FEDERATION, at[0], at[3])));
-        ledger = RoundLedger(
+        participants = IParticipants(create("Participants", abi.encode(FEDERATION, at[0], at[3], DEPOSIT)));
+        enclaves = IEnclaves(create("Enclaves", abi.encode(FEDERATION, at[0], at[3])));
+        ledger = IRoundLedger(
             create("RoundLedger", abi.encode(FEDERATION, at[0], at[1], at[2], GENESIS, int8(-24), uint256(1 ether)))
         );
         same("ledger's address", at[3], address(ledger));
@@ -124,15 +123,11 @@ abstract contract World is Check {
     }
 
     function admitAll() internal {
-        uint256[3] memory proposals = [
-            proposeAll(IConsortium.Action.AllowMeasurement, MEASUREMENT, ""),
-            proposeAll(IConsortium.Action.TrustRoot, ROOT, abi.encode(uint8(IConsortium.RootKind.Simulated))),
-            proposeAll(IConsortium.Action.AdmitCoordinator, word(coordinator), "")
-        ];
-        skip(DELAY);
-        consortium.execute(proposals[0], "");
-        consortium.execute(proposals[1], abi.encode(uint8(IConsortium.RootKind.Simulated)));
-        consortium.execute(proposals[2], "");
+        Tcb memory row = tcb(TCB_EXPIRY);
+        pass(IConsortium.Action.AllowMeasurement, MEASUREMENT, "");
+        pass(IConsortium.Action.TrustAuthority, authorityId(), abi.encode(authority()));
+        pass(IConsortium.Action.AcceptTcb, tcbId(row), abi.encode(row));
+        pass(IConsortium.Action.AdmitCoordinator, word(coordinator), "");
     }
 
     /// @dev Three of four members want it.
@@ -157,7 +152,16 @@ abstract contract World is Check {
 
     /// @dev Proposed, voted, and executed at once: for what takes away.
     function remove(IConsortium.Action action, bytes32 subject) internal {
-        consortium.execute(proposeAll(action, subject, ""), "");
+        removeWith(action, subject, "");
+    }
+
+    function removeWith(IConsortium.Action action, bytes32 subject, bytes memory data) internal {
+        consortium.execute(proposeAll(action, subject, data), data);
+    }
+
+    function revokeCertificate(bytes32 issuer, uint256 serial) internal {
+        bytes memory data = abi.encode(issuer, serial);
+        removeWith(IConsortium.Action.RevokeCertificate, keccak256(data), data);
     }
 
     function join(address participant) internal {
@@ -170,37 +174,38 @@ abstract contract World is Check {
         vm.warp(block.timestamp + seconds_);
     }
 
-    function claimsOf(address operator, uint64 nonceBlock) internal view returns (Claims memory) {
+    /// @dev Of the size of the hybrid key, another one for each epoch.
+    function hpkeKeyOf(uint64 epoch) internal pure returns (bytes memory) {
+        return abi.encodePacked(epoch, new bytes(1208));
+    }
+
+    function claimsOf(address operator, uint64 nonceBlock, uint64 epoch) internal view returns (Claims memory) {
         return Claims({
             federation: FEDERATION,
             chainId: block.chainid,
             ledger: address(ledger),
             operator: operator,
-            kem: 0x0020,
-            hpkeKey: keccak256("hpke"),
+            kem: 0x647a,
+            hpkeKey: sha256(hpkeKeyOf(epoch)),
             policy: CHARTER,
             nonce: blockhash(nonceBlock),
             stateVersion: 0,
-            stateHash: bytes32(0)
+            stateHash: bytes32(0),
+            protections: 0xff
         });
     }
 
-    function quoteOf(address signer, Claims memory claims, uint64 epoch) internal pure returns (bytes memory) {
-        bytes memory header = abi.encodePacked(
-            bytes4(0x03000200), bytes8(0), bytes16(0x939a7233f79c4ca9940a0db3957f0607), bytes20("SIMULATED-TEE-QE")
-        );
-        bytes memory body =
-            abi.encodePacked(new bytes(48), bytes16(0x05000000000000000000000000000000), MEASUREMENT, new bytes(224));
-        bytes memory data = abi.encodePacked(signer, sha256(abi.encode(claims)), epoch, bytes4("VFL1"));
-        return abi.encodePacked(header, body, data, bytes4(0), "signatures");
+    function reportDataOf(address signer, Claims memory claims, uint64 epoch) internal pure returns (bytes memory) {
+        return abi.encodePacked(signer, sha256(abi.encode(claims)), epoch, bytes4("VFL1"));
     }
 
     function registerEnclave(uint256 key, uint64 epoch) internal returns (bytes32) {
         uint64 nonceBlock = uint64(block.number - 1);
-        Claims memory claims = claimsOf(coordinator, nonceBlock);
-        bytes memory quote = quoteOf(vm.addr(key), claims, epoch);
+        Claims memory claims = claimsOf(coordinator, nonceBlock, epoch);
+        bytes memory quote = encode(quoteParts(reportDataOf(vm.addr(key), claims, epoch)));
+        bytes32 issuer = authorityId(); // its hash is a call too, and a prank is for the next one
         vm.prank(coordinator);
-        return enclaves.register(quote, claims, nonceBlock);
+        return enclaves.register(quote, claims, hpkeKeyOf(epoch), issuer, nonceBlock);
     }
 
     function word(address account) internal pure returns (bytes32) {

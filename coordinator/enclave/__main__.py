@@ -2,15 +2,19 @@
 
 Responsible for: moving frames between the two inherited sockets and the session.
 Must not know:   files, network, arguments, environment.
+
+`coordinator.enclave.loader` is what runs first; it calls `main`.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Any
 
 from coordinator.enclave.identity import parse_launch
 from coordinator.enclave.session import Session
+from protocol.attestation.protections import Protection, describe
 from protocol.encoding import Fields
 from protocol.errors import VerificationError
 from protocol.framing import HEADER_BYTES, encode_frame, parse_body, parse_header
@@ -57,7 +61,7 @@ class Line:
 
 
 class PlatformLine:
-    """The platform's two services."""
+    """The platform's three services."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -70,6 +74,13 @@ class PlatformLine:
         """A key (32 bytes) that only this measurement on this platform gets."""
         return self._ask({"op": "key", "purpose": purpose}).bytes("key", 32)
 
+    def advance(self, *, version: int, previous: bytes, state: bytes) -> None:
+        """Counts sealed state up; raises EOFError where it does not follow, since somebody else has gone on then."""
+        try:
+            self._ask({"op": "advance", "version": version, "previous": previous, "state": state})
+        except VerificationError as error:
+            raise EOFError("the platform's counter is not where this enclave left it") from error
+
     def _ask(self, request: dict[str, Any]) -> Fields:
         self._line.send(request)
         reply = self._line.receive(PLATFORM_TIMEOUT_S)
@@ -78,8 +89,21 @@ class PlatformLine:
         return Fields(reply, "reply of the platform")
 
 
-def main() -> None:
-    """Serve the door until the host closes it."""
+def main(protections: Protection) -> None:
+    """Serves the door until the host closes it.
+
+    protections: what this process was found to be shut off from.
+    """
+    missing = describe(protections)[1]
+    if missing:
+        print(f"enclave: this system does not allow: {', '.join(missing)}", file=sys.stderr, flush=True)
+    try:
+        _serve(protections)
+    except (EOFError, OSError):
+        raise SystemExit(1) from None
+
+
+def _serve(protections: Protection) -> None:
     door, platform = Line(DOOR_FD), Line(PLATFORM_FD)
     launch = platform.receive(PLATFORM_TIMEOUT_S)
     if launch is None:
@@ -91,13 +115,6 @@ def main() -> None:
         if reply is None or reply.get("op") != "stored" or reply.get("name") != name:
             raise EOFError("the host did not say that sealed state is durable")
 
-    session = Session(parse_launch(launch), platform=PlatformLine(platform), store=store)
+    session = Session(parse_launch(launch), platform=PlatformLine(platform), store=store, protections=protections)
     while (request := door.receive(None)) is not None:
         door.send(session.handle(request))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (EOFError, OSError):
-        raise SystemExit(1) from None

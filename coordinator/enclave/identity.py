@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
 
 from protocol import keys, sealing
+from protocol.attestation.protections import Protection, describe
 from protocol.charter import Charter, parse_charter
 from protocol.encoding import Fields, decode_map, encode
 from protocol.errors import VerificationError
 from protocol.hashing import sha256
-from protocol.messages import ENCLAVE_BODY_BYTES, ZERO, Claims, Domain, enclave_id, report_data
+from protocol.messages import ENCLAVE_BODY_BYTES, Claims, Domain, enclave_id, report_data
 
 MAX_SEALED_BYTES = 1 << 26
 NONCE_BYTES = 12
@@ -51,6 +52,10 @@ class Launch:
     """Which pair of keys, counted by the platform from 1."""
     fresh: bool
     """Whether the platform counted this epoch for keys yet to be born: two pairs of one epoch must never be."""
+    state_version: int
+    """How many states this epoch has sealed, as the platform counted them."""
+    state_hash: bytes
+    """SHA-256 of the newest sealed state; zeros for version 0."""
 
     @property
     def domain(self) -> Domain:
@@ -70,6 +75,8 @@ def parse_launch(value: object) -> Launch:
         nonce=fields.bytes("nonce", 32),
         epoch=fields.uint("epoch"),
         fresh=fields.bool("fresh"),
+        state_version=fields.uint("state_version"),
+        state_hash=fields.bytes("state_hash", 32),
     )
     fields.done()
     return launch
@@ -159,10 +166,21 @@ def is_born_for(identity: Identity, launch: Launch) -> bool:
     )
 
 
-def give_birth(launch: Launch, *, quote: Callable[[bytes], bytes]) -> Identity:
+def check_protections(identity: Identity, held: Protection) -> None:
+    """Whether this process holds all that the claims say.  Raises VerificationError.
+
+    A host could have the quote made where the enclave is shut off, and go on where it is not.
+    """
+    lacking = identity.claims.protections & ~held
+    if lacking:
+        raise VerificationError("protections in the claims that this process lacks", actual=describe(lacking)[0])
+
+
+def give_birth(launch: Launch, *, protections: Protection, quote: Callable[[bytes], bytes]) -> Identity:
     """Fresh keys, and a quote for them.
 
-    quote: asks the platform for the evidence of 64 bytes of report data.
+    protections: what the process was found to be shut off from.
+    quote:       asks the platform for the evidence of 64 bytes of report data.
     """
     while not 0 < int.from_bytes(signing_key := secrets.token_bytes(32)) < keys.ORDER:
         pass
@@ -176,8 +194,9 @@ def give_birth(launch: Launch, *, quote: Callable[[bytes], bytes]) -> Identity:
         hpke_key=sha256(_public_bytes(launch.charter.kem, hpke_secret)),
         policy=launch.charter.sha256(),
         nonce=launch.nonce,
-        state_version=0,
-        state_hash=ZERO,
+        state_version=launch.state_version,
+        state_hash=launch.state_hash,
+        protections=int(protections),
     )
     data = report_data(signer=keys.address(signing_key), claims=claims.sha256(), epoch=launch.epoch)
     return Identity(
@@ -192,16 +211,18 @@ def seal(key: bytes, *, name: str, launch: Launch, plain: bytes) -> bytes:
 
 
 def unseal(key: bytes, *, name: str, launch: Launch, sealed: bytes) -> bytes:
-    """What `seal` sealed.  Raises VerificationError for bytes of another enclave, platform, federation or name."""
+    """What `seal` sealed.  Raises VerificationError for bytes of another enclave, platform, epoch or name."""
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _associated(name, launch))
     except (InvalidTag, ValueError) as error:
-        what = f"sealed state '{name}' is not of this measurement, platform and federation, or was changed"
+        what = f"sealed state '{name}' is not of this measurement, platform, federation and epoch, or was changed"
         raise VerificationError(what) from error
 
 
 def _associated(name: str, launch: Launch) -> bytes:
-    return b"veriflock sealed state 1" + launch.federation + launch.ledger + launch.chain_id.to_bytes(8) + name.encode()
+    """Where sealed bytes belong; every part but the last has its length."""
+    numbers = launch.chain_id.to_bytes(8) + launch.epoch.to_bytes(8)
+    return b"veriflock sealed state 2" + launch.federation + launch.ledger + launch.operator + numbers + name.encode()
 
 
 def _private_key(kem: int, secret: bytes) -> HpkePrivateKey:

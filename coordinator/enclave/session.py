@@ -1,7 +1,7 @@
 """What the host may ask of the enclave, one request at a time.
 
-Responsible for: the order of deeds: state sealed and acknowledged as durable before a receipt or a result leaves.
-Must not know:   sockets (`store`, `quote` and `derive_key` are given to it).
+Responsible for: the order of deeds: state sealed, durable and counted before a receipt or a result leaves.
+Must not know:   sockets (`store` and the platform's services are given to it).
 
 Spec: docs/protocol.md section 9.  Every field of a request is the host's word and treated as hostile.
 """
@@ -26,6 +26,7 @@ from coordinator.enclave.rounds import (
     parse_round,
 )
 from protocol import fixedpoint, sealing
+from protocol.attestation.protections import Protection
 from protocol.encoding import Fields, decode_map, encode
 from protocol.errors import (
     AlreadyReceivedError,
@@ -39,6 +40,7 @@ from protocol.errors import (
     VeriflockError,
     show,
 )
+from protocol.hashing import sha256
 from protocol.messages import MAX_SLOTS, Spec
 from protocol.outcomes import Reason
 from protocol.sealing import Payload
@@ -60,19 +62,30 @@ class Platform(Protocol):
     def key(self, purpose: str) -> bytes:
         """A key (32 bytes) that only this measurement on this platform gets."""
 
+    def advance(self, *, version: int, previous: bytes, state: bytes) -> None:
+        """Counts sealed state up, durably, if it follows the newest; else raises what ends the enclave.
+
+        version: of the new state; previous, state: SHA-256 of the newest sealed blob and of the new one.
+        """
+
 
 class Session:
     """One launched enclave."""
 
-    def __init__(self, launch: Launch, *, platform: Platform, store: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self, launch: Launch, *, platform: Platform, store: Callable[[str, bytes], None], protections: Protection
+    ) -> None:
         """
-        launch:   what it was launched for.
-        platform: the hardware, or its simulation.
-        store:    returns when the host said that the blob is durable.
+        launch:      what it was launched for.
+        platform:    the hardware, or its simulation.
+        store:       returns when the host said that the blob is durable.
+        protections: what this process was found to be shut off from.
         """
         self._launch = launch
         self._platform = platform
         self._store = store
+        self._protections = protections
+        self._version, self._state_hash = launch.state_version, launch.state_hash
         self._sealing_key = platform.key("state")
         self._identity: Identity | None = None
         self._resumable: SealedRound | None = None
@@ -97,26 +110,41 @@ class Session:
         sealed = request.map("sealed")
         if self._identity is not None:
             raise RoundError("a second start of one enclave")
-        if self._launch.fresh == (KEYS in sealed):
+        if bool(sealed) if self._launch.fresh else KEYS not in sealed:
             expected = "none for fresh keys" if self._launch.fresh else "the keys of the epoch that is resumed"
-            raise VerificationError("sealed keys", expected=expected, actual=sorted(sealed))
+            raise VerificationError("sealed state", expected=expected, actual=sorted(sealed))
         if self._launch.fresh:
-            self._identity = identity.give_birth(self._launch, quote=self._platform.quote)
-            self._seal(KEYS, self._identity.encode())
+            who = identity.give_birth(self._launch, protections=self._protections, quote=self._platform.quote)
+            self._store(KEYS, self._sealed(KEYS, who.encode()))
             # dies here: the host has keys that nobody was told of; the next start unseals the same ones
         else:
-            self._identity = identity.parse_identity(self._unseal(KEYS, sealed[KEYS]))
-            if not identity.is_born_for(self._identity, self._launch):
-                self._identity = None
+            who = identity.parse_identity(self._unseal(KEYS, sealed[KEYS]))
+            if not identity.is_born_for(who, self._launch):
                 expected = "the same federation, chain, ledger, operator, charter and epoch"
                 raise VerificationError("sealed keys were born for another launch", expected=expected)
-        if ROUND in sealed:
-            state = Fields(decode_map(self._unseal(ROUND, sealed[ROUND]), max_bytes=identity.MAX_SEALED_BYTES), "state")
-            self._last_round = state.uint("last_round")
-            if state.optional("round"):
-                self._resumable = parse_round(state.map("round"))
-            state.done()
+            identity.check_protections(who, self._protections)
+            self._resume(sealed)
+        self._identity = who  # last: an enclave whose state was refused is not started
         return self._introduction()
+
+    def _resume(self, sealed: Mapping[str, Any]) -> None:
+        """The newest state that was sealed, or the one after it, of which nothing left yet.  Nothing older."""
+        if ROUND not in sealed:
+            if self._version:
+                raise VerificationError("sealed state", expected=f"version {self._version}", actual="none")
+            return
+        state = Fields(decode_map(self._unseal(ROUND, sealed[ROUND]), max_bytes=identity.MAX_SEALED_BYTES), "state")
+        version, previous = state.uint("version"), state.bytes("previous", 32)
+        last_round = state.uint("last_round")
+        resumable = parse_round(state.map("round")) if state.optional("round") else None
+        state.done()
+        digest = sha256(sealed[ROUND])
+        if digest != self._state_hash:
+            if (version, previous) != (self._version + 1, self._state_hash):
+                expected = f"version {self._version} as the platform counted it, or the next"
+                raise VerificationError("sealed state was rolled back", expected=expected, actual=f"version {version}")
+            self._advance(digest)
+        self._last_round, self._resumable = last_round, resumable
 
     def open(self, request: Fields) -> dict[str, Any]:
         """A round, once; the same one again goes on where it was."""
@@ -292,10 +320,24 @@ class Session:
 
     def _seal_round(self) -> None:
         value = None if self._round is None else decode_map(encode_round(self._round), max_bytes=1 << 26)
-        self._seal(ROUND, encode({"last_round": self._last_round, "round": value}))
+        state = {
+            "version": self._version + 1,
+            "previous": self._state_hash,
+            "last_round": self._last_round,
+            "round": value,
+        }
+        blob = self._sealed(ROUND, encode(state))
+        self._store(ROUND, blob)
+        # dies here: the host has the next state and nothing of it left; the next start goes on with it, or without
+        self._advance(sha256(blob))
+        # dies here: the host has the newest state; the next start takes no other
 
-    def _seal(self, name: str, plain: bytes) -> None:
-        self._store(name, identity.seal(self._sealing_key, name=name, launch=self._launch, plain=plain))
+    def _advance(self, state_hash: bytes) -> None:
+        self._platform.advance(version=self._version + 1, previous=self._state_hash, state=state_hash)
+        self._version, self._state_hash = self._version + 1, state_hash
+
+    def _sealed(self, name: str, plain: bytes) -> bytes:
+        return identity.seal(self._sealing_key, name=name, launch=self._launch, plain=plain)
 
     def _unseal(self, name: str, sealed: object) -> bytes:
         if type(sealed) is not bytes:

@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 
 import protocol
-from coordinator.platform.keys import PlatformDirectory, read_keys
-from coordinator.platform.manifest import build_image
+from coordinator.platform.collateral_file import current_collateral
+from coordinator.platform.keys import PlatformDirectory, PlatformKeys, read_keys
 from coordinator.platform.serve import PlatformServer
-from protocol.charter import parse_charter
+from protocol.attestation.tcb import Tee
 
 app = typer.Typer(no_args_is_help=True, help="The simulated attestation platform (says nothing about hardware).")
 
@@ -32,11 +32,14 @@ def serve(
     directory: DirectoryOption,
     socket_path: Annotated[Path, typer.Option("--socket", help="Unix socket on which hosts ask for an enclave.")],
     source: SourceOption = None,
+    platform: Annotated[Tee, typer.Option("--platform", help="As what enclaves are measured and quoted.")] = Tee.SGX,
 ) -> None:
     """Serve enclaves until SIGTERM or Ctrl-C."""
     held = PlatformDirectory(directory)
     try:
-        server = PlatformServer(held, socket_path, source=source or installed(), now_s=int(time.time()), log=_log)
+        server = PlatformServer(
+            held, socket_path, source=source or installed(), clock=lambda: int(time.time()), log=_log, tee=platform
+        )
     except BaseException:
         held.close()
         raise
@@ -50,6 +53,24 @@ def serve(
 @app.command()
 def root(directory: DirectoryOption) -> None:
     """Print the SHA-256 of the platform's root key, by which a consortium trusts it; keys are made if absent."""
+    typer.echo(_keys(directory).pki.root_key_hash.hex())
+
+
+@app.command()
+def collateral(
+    directory: DirectoryOption,
+    tee: Annotated[Tee, typer.Option("--tee", help="For quotes of which shape.")] = Tee.SGX,
+    output: Annotated[Path | None, typer.Option("--output", help="Write it there instead.")] = None,
+) -> None:
+    """Print what a verifier needs beside a quote: TCB info, QE identity, revocation lists; renewed after 7 days."""
+    text = current_collateral(directory, _keys(directory).pki, tee, int(time.time()))
+    if output is None:
+        typer.echo(text.decode())
+    else:
+        output.write_bytes(text)
+
+
+def _keys(directory: Path) -> PlatformKeys:
     keys = read_keys(directory)  # without the lock, so that it works beside a running platform
     if keys is None:
         held = PlatformDirectory(directory)
@@ -57,22 +78,7 @@ def root(directory: DirectoryOption) -> None:
             keys = held.keys(int(time.time()))
         finally:
             held.close()
-    typer.echo(keys.pki.root_key_hash.hex())
-
-
-@app.command()
-def measure(
-    charter: Annotated[Path, typer.Option("--charter", help="The federation's parameters (federation.json).")],
-    source: SourceOption = None,
-    manifest: Annotated[Path | None, typer.Option("--manifest", help="Write the manifest there.")] = None,
-) -> None:
-    """Print the measurement that an enclave for this charter has on this machine."""
-    text = charter.read_bytes()
-    parse_charter(text)
-    image = build_image(text, source=source or installed())
-    if manifest is not None:
-        manifest.write_bytes(image.manifest)
-    typer.echo(image.measurement.hex())
+    return keys
 
 
 def installed() -> Path:

@@ -1,10 +1,10 @@
-"""What the simulated processor has fused in, and its count of key epochs.
+"""What the simulated processor has fused in.
 
-Responsible for: the platform's secrets and its epoch counter in a directory that only its user can read.
+Responsible for: the platform's secrets, in a directory that only its user can read.
 Must not know:   sockets, processes, or what the keys are used for.
 
-Layout of the directory (mode 0700): `keys.cbor` (fuse secret, keys, chain), `epochs.cbor` (epoch by instance), `lock`
-(held while a platform runs), `staged/` (code of running enclaves); files 0600.
+Layout of the directory (mode 0700): `keys.cbor` (fuse secret, keys, chains), `counters.cbor` (epochs and versions),
+`lock` (held while a platform runs), `collateral-*.json`, `staged/` (code of running enclaves); files 0600.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from coordinator.platform.pki import Pki, create_pki
 from protocol.encoding import Fields, decode_map, encode
 from protocol.errors import UnavailableError, VeriflockError
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no TCB signer and no attestation key for TDX: such a platform has no collateral and is founded anew."""
 KEYS_FILE = "keys.cbor"
-EPOCHS_FILE = "epochs.cbor"
 MAX_FILE_BYTES = 1 << 20
 MAX_PURPOSE_CHARACTERS = 64
 
@@ -40,7 +40,9 @@ class PlatformKeys:
     """Root of all sealing keys; 32 bytes, never leaves the platform."""
     pki: Pki
     attestation_key: ec.EllipticCurvePrivateKey
-    """Signs quotes; the QE report binds it to the PCK."""
+    """Of the SGX quoting enclave; its report binds the key to the PCK."""
+    td_attestation_key: ec.EllipticCurvePrivateKey
+    """Of the quoting enclave for TDX."""
 
     def sealing_key(self, measurement: bytes, purpose: str) -> bytes:
         """32 bytes that only an enclave with that measurement gets, on this platform.
@@ -52,7 +54,7 @@ class PlatformKeys:
 
 
 class PlatformDirectory:
-    """The platform's directory, held by one process at a time: two would count epochs twice."""
+    """The platform's directory, held by one process at a time: two would count twice."""
 
     def __init__(self, path: Path) -> None:
         """Raises UnavailableError when another platform holds it, OSError when it can't be made or read."""
@@ -89,37 +91,11 @@ class PlatformDirectory:
                 fuse_secret=secrets.token_bytes(32),
                 pki=create_pki(now_s),
                 attestation_key=ec.generate_private_key(ec.SECP256R1()),
+                td_attestation_key=ec.generate_private_key(ec.SECP256R1()),
             )
             # If we die here: no file and nobody has seen the keys, or all of them are there for good.
             write_durable(self.path / KEYS_FILE, encode_keys(keys))
         return keys
-
-    def epoch(self, instance: bytes, *, fresh: bool) -> int:
-        """The epoch of an instance's keys, from 1; a fresh one is counted durably before anybody can use it.
-
-        instance: 32 bytes that say which enclave for whom.
-        Raises: UnavailableError (nothing to resume; the file is damaged), OSError.
-        """
-        path, name = self.path / EPOCHS_FILE, instance.hex()
-        epochs = self._epochs(path)
-        epoch = epochs.get(name, 0)
-        if fresh:
-            epochs[name] = epoch = epoch + 1
-            # If we die here: the epoch is used up without keys, and the next fresh start takes the next one.
-            write_durable(path, encode(epochs))
-        if epoch == 0:
-            raise UnavailableError("no keys of this enclave to resume with", "start it with fresh keys")
-        return epoch
-
-    def _epochs(self, path: Path) -> dict[str, int]:
-        if not path.exists():
-            return {}
-        try:
-            fields = decode_map(_read(path), max_bytes=MAX_FILE_BYTES)
-            reader = Fields(fields, "epochs")
-            return {name: reader.uint(name) for name in fields}
-        except VeriflockError as error:
-            raise _damaged(path, error) from error
 
 
 def read_keys(directory: Path) -> PlatformKeys | None:
@@ -137,8 +113,11 @@ def encode_keys(keys: PlatformKeys) -> bytes:
             "root_key": _der(keys.pki.root_key),
             "authority_key": _der(keys.pki.authority_key),
             "leaf_key": _der(keys.pki.leaf_key),
+            "tcb_key": _der(keys.pki.tcb_key),
             "attestation_key": _der(keys.attestation_key),
+            "td_attestation_key": _der(keys.td_attestation_key),
             "chain": keys.pki.chain,
+            "tcb_chain": keys.pki.tcb_chain,
         }
     )
 
@@ -149,16 +128,22 @@ def parse_keys(data: bytes, path: Path) -> PlatformKeys:
         fields = Fields(decode_map(data, max_bytes=MAX_FILE_BYTES), "keys")
         version = fields.uint("format")
         if version != FORMAT:
-            raise UnavailableError(f"{path} has format {version}, this platform knows {FORMAT}")
+            raise UnavailableError(
+                f"{path} has format {version}, this platform knows {FORMAT}",
+                "start a new platform in another directory",
+            )
         keys = PlatformKeys(
             fuse_secret=fields.bytes("fuse_secret", 32),
             pki=Pki(
                 root_key=_key(fields.bytes("root_key")),
                 authority_key=_key(fields.bytes("authority_key")),
                 leaf_key=_key(fields.bytes("leaf_key")),
+                tcb_key=_key(fields.bytes("tcb_key")),
                 chain=fields.bytes("chain"),
+                tcb_chain=fields.bytes("tcb_chain"),
             ),
             attestation_key=_key(fields.bytes("attestation_key")),
+            td_attestation_key=_key(fields.bytes("td_attestation_key")),
         )
         fields.done()
     except (VeriflockError, ValueError) as error:

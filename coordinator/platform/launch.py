@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coordinator.platform.manifest import BOOTSTRAP, INTERPRETER_FLAGS, EnclaveImage, stdlib
+from coordinator.platform.manifest import INTERPRETER_FLAGS, LOADER, EnclaveImage, interpreter_files, stdlib
 from protocol.charter import MAX_BYTES as MAX_CHARTER_BYTES
 from protocol.charter import parse_charter
 from protocol.encoding import Fields, encode
@@ -29,7 +29,7 @@ MAX_LAUNCH_BYTES = MAX_CHARTER_BYTES + 4096
 """The charter and a few short fields."""
 
 _FREE_DESCRIPTOR = 64
-"""Far above 3 and 4, where the bootstrap puts the sockets."""
+"""Far above 3 and 4, where the loader puts the sockets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +96,18 @@ class EnclaveProcess:
         self._directory = Path(tempfile.mkdtemp(prefix=f"{image.measurement.hex()[:16]}-", dir=staged))
         self.control, theirs = socket.socketpair()
         try:
-            path = _stage(image, self._directory)
+            arguments = _stage(image, self._directory)
             with _high(door) as door_descriptor, _high(theirs) as control_descriptor:
                 self._process = subprocess.Popen(
                     [
                         sys.executable,
                         *INTERPRETER_FLAGS,
                         "-c",
-                        BOOTSTRAP,
+                        dict(image.code)[LOADER].decode(),
                         str(os.getpid()),
                         str(door_descriptor),
                         str(control_descriptor),
-                        *path,
+                        *arguments,
                     ],
                     pass_fds=(door_descriptor, control_descriptor),
                     close_fds=True,
@@ -153,7 +153,7 @@ class EnclaveProcess:
 
 
 def _stage(image: EnclaveImage, directory: Path) -> list[str]:
-    """Writes our code as it was measured, links the named distributions and no others; the enclave's `sys.path`."""
+    """Writes manifest and code as they were measured, links the named distributions; what the loader is told of it."""
     code, site = directory / "code", directory / "site"
     for name, content in image.code:
         target = code / name
@@ -164,7 +164,11 @@ def _stage(image: EnclaveImage, directory: Path) -> list[str]:
     for distribution in image.distributions:
         for entry in distribution.entries:
             (site / entry).symlink_to(distribution.site / entry)
-    return [str(code), str(stdlib()), str(stdlib() / "lib-dynload"), str(site)]
+    manifest = directory / "manifest.json"
+    manifest.write_bytes(image.manifest)
+    manifest.chmod(0o400)
+    places = [code, stdlib(), site, *interpreter_files()]
+    return [str(manifest), sha256(image.manifest).hex(), *map(str, places)]
 
 
 @contextlib.contextmanager

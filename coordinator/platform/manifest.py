@@ -6,11 +6,11 @@ Must not know:   keys, sockets, or which measurements are allowed.
 The manifest is RFC 8785 JSON: {profile, entrypoint, python, charter, attributes, distributions, files}; files are
 sorted by path, bytewise.  A path begins with what it lies in: `code/` (ours: protocol/ and coordinator/enclave/),
 `stdlib/`, `site/` (the distributions that the enclave needs), `interpreter/`.  Only what an interpreter can load is
-named: sources and shared objects.  Not measured: the kernel, the C library, whatever else the system's linker brings
-in, and byte code: ours is never cached, but Python takes a library's from `__pycache__` beside its source.
+named: sources and shared objects; byte code is never loaded.  Not measured: the kernel, the C library, and whatever
+else the system's linker brings in.
 
-Our own files are kept in memory as they were hashed and staged from there, so that what runs is what was measured.
-The libraries are hashed in place: a simulation's user could change them in between.
+Our own files are kept in memory as they were hashed and staged from there.  The libraries are hashed in place: the
+enclave's loader compares every file with the manifest again when it loads it.
 """
 
 from __future__ import annotations
@@ -24,38 +24,23 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from coordinator.enclave.loader import NO_BYTE_CODE
 from coordinator.platform.quoting import ENCLAVE_FLAGS, ENCLAVE_XFRM
 from protocol import canonical_json
 from protocol.attestation.measurement import measure_manifest
 from protocol.errors import UnavailableError
 from protocol.hashing import sha256
 
-PROFILE = "veriflock-simulated-sgx-1"
+PROFILE = "veriflock-simulated-sgx-2"
 
 DISTRIBUTIONS = ("cbor2", "cffi", "coincurve", "cryptography", "numpy", "pycparser", "pycryptodome")
 """All that the enclave needs beyond Python; nothing else of the environment is on its path."""
 
-MODULE = "coordinator.enclave"
-INTERPRETER_FLAGS = ("-I", "-S", "-B")
-"""Isolated from environment and user, without site-packages and its start-up hooks, without writing byte code."""
+LOADER = "coordinator/enclave/loader.py"
+"""The first code that runs in the enclave's process; it loads the rest."""
 
-BOOTSTRAP = """\
-import ctypes, os, resource, runpy, sys
-parent, door, control, *path = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold keys and rows
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: killed when the platform dies, however it dies
-if os.getppid() != int(parent):
-    sys.exit("the platform died before its enclave began")
-os.dup2(int(door), 3, False)
-os.dup2(int(control), 4, False)
-os.close(int(door))
-os.close(int(control))
-sys.path[:] = path
-sys.argv = ["enclave"]
-runpy.run_module("coordinator.enclave", run_name="__main__", alter_sys=True)
-"""
-"""The first thing that runs in the enclave's process: descriptors 3 and 4, the measured path, then the module."""
+INTERPRETER_FLAGS = ("-I", "-S", "-B", "-X", f"pycache_prefix={NO_BYTE_CODE}")
+"""Isolated from environment and user, without site-packages and its start-up hooks, without byte code."""
 
 _CODE = ("protocol", "coordinator/enclave")
 _PARENT_PACKAGES = ("coordinator/__init__.py",)
@@ -96,7 +81,7 @@ def build_image(charter: bytes, *, source: Path) -> EnclaveImage:
     Raises: UnavailableError (a distribution or the code is missing), OSError.
     """
     code = tuple(_read_code(source))
-    if not any(path == "coordinator/enclave/__main__.py" for path, _ in code):
+    if not {LOADER, "coordinator/enclave/__main__.py"} <= {path for path, _ in code}:
         raise UnavailableError(f"no enclave's code in {source}", "install veriflock with its coordinator extra")
     distributions = tuple(find_distribution(name) for name in DISTRIBUTIONS)
     files = [_entry(f"code/{path}", content) for path, content in code]
@@ -109,7 +94,7 @@ def build_image(charter: bytes, *, source: Path) -> EnclaveImage:
     manifest = canonical_json.encode(
         {
             "profile": PROFILE,
-            "entrypoint": {"flags": list(INTERPRETER_FLAGS), "bootstrap": BOOTSTRAP, "module": MODULE},
+            "entrypoint": {"flags": list(INTERPRETER_FLAGS), "file": f"code/{LOADER}"},
             "python": f"{sys.implementation.name}-{platform.python_version()}",
             "charter": sha256(charter).hex(),
             "attributes": {"flags": ENCLAVE_FLAGS, "xfrm": ENCLAVE_XFRM},

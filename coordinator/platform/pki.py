@@ -1,17 +1,18 @@
-"""The certificates of the simulated platform: its own root, CA and PCK leaf in the shape of Intel's.
+"""The certificates of the simulated platform: its own root, CA, PCK leaf, TCB signer and CRLs in the shape of Intel's.
 
-Responsible for: making a chain that is SIMULATED wherever it can be read, and valid wherever it is checked.
-Must not know:   where keys are kept, and what time it is.
+Responsible for: chains and revocation lists that are SIMULATED wherever they can be read, and valid wherever checked.
+Must not know:   where keys are kept, what time it is, and what the TCB signer signs.
 
-The shape is that of genuine chains: P-256 with SHA-256, path lengths 1 and 0, key usages, key identifiers, seven
-years for the leaf, and Intel's extension in it.
+The shape is that of genuine chains: P-256 with SHA-256, path lengths 1 and 0, key usages, key identifiers, where the
+revocation list would be, seven years for what is no CA, and Intel's extension in the PCK leaf.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,11 +20,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from protocol.attestation.certificates import SGX_EXTENSION
+from protocol.attestation.trust import SIMULATED_ORGANISATION
 from protocol.hashing import sha256
 
 ROOT_NAME = "SIMULATED SGX Root CA (NO HARDWARE)"
 AUTHORITY_NAME = "SIMULATED SGX PCK Platform CA (NO HARDWARE)"
 LEAF_NAME = "SIMULATED SGX PCK Certificate (NO HARDWARE)"
+TCB_SIGNER_NAME = "SIMULATED SGX TCB Signing (NO HARDWARE)"
+
+ROOT_CRL_URL = "https://simulated.invalid/root.crl"
+"""Nobody answers there (RFC 2606): the list comes with the collateral, the extension is there as in genuine chains."""
+PCK_CRL_URL = "https://simulated.invalid/pck.crl"
 
 FMSPC = bytes.fromhex("0053494d0000")
 """Family, model, stepping, platform, custom SKU: "SIM" between zeros, which no processor has."""
@@ -37,7 +44,8 @@ SGX_TYPE_STANDARD = 0
 
 _YEAR = timedelta(days=365)
 _LEAF_YEARS, _AUTHORITY_YEARS, _ROOT_YEARS = 7, 15, 30
-_BACKDATED = timedelta(hours=1)
+_ROOT_CRL_VALID, _PCK_CRL_VALID = _YEAR, timedelta(days=30)
+BACKDATED_S = 3600
 """Verifiers' clocks, and the clock of a chain, may be a little behind."""
 
 _EXTENSION_ARC = "1.2.840.113741.1.13.1"
@@ -49,15 +57,32 @@ class Pki:
 
     root_key: ec.EllipticCurvePrivateKey
     authority_key: ec.EllipticCurvePrivateKey
+    """Of the Platform CA, which signs the PCK leaf and the list of revoked ones."""
     leaf_key: ec.EllipticCurvePrivateKey
-    """The PCK, which signs the quoting enclave's report."""
+    """The PCK, which signs the quoting enclaves' reports."""
+    tcb_key: ec.EllipticCurvePrivateKey
+    """Signs TCB info and QE identities, and nothing else."""
     chain: bytes
     """PEM of leaf || CA || root."""
+    tcb_chain: bytes
+    """PEM of TCB signer || root."""
 
     @property
     def root_key_hash(self) -> bytes:
         """What a trust store and the consortium name the root by: SHA-256 of X || Y; 32 bytes."""
         return sha256(public_bytes(self.root_key))
+
+    @property
+    def authority_chain(self) -> bytes:
+        """PEM of CA || root: who issues the list of revoked leaves."""
+        return b"".join(_pem(certificate) for certificate in x509.load_pem_x509_certificates(self.chain)[1:])
+
+
+class _Party(NamedTuple):
+    """A name and its key, as subject or as issuer."""
+
+    name: str
+    key: ec.EllipticCurvePrivateKey
 
 
 def public_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -67,27 +92,55 @@ def public_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def create_pki(now_s: int) -> Pki:
-    """A fresh root, CA and leaf, valid from now (seconds since 1970) on."""
-    root_key, authority_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
-    start = datetime.fromtimestamp(now_s, UTC) - _BACKDATED
-    root = _issue(ROOT_NAME, root_key, ROOT_NAME, root_key, start, _ROOT_YEARS, path_length=1)
-    authority = _issue(AUTHORITY_NAME, authority_key, ROOT_NAME, root_key, start, _AUTHORITY_YEARS, path_length=0)
-    leaf = _issue(LEAF_NAME, leaf_key, AUTHORITY_NAME, authority_key, start, _LEAF_YEARS, path_length=None)
-    pem = b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in (leaf, authority, root))
-    return Pki(root_key=root_key, authority_key=authority_key, leaf_key=leaf_key, chain=pem)
+    """A fresh root, CA, leaf and TCB signer, valid from now (seconds since 1970) on."""
+    root, authority, leaf, tcb = (
+        _Party(name, ec.generate_private_key(ec.SECP256R1()))
+        for name in (ROOT_NAME, AUTHORITY_NAME, LEAF_NAME, TCB_SIGNER_NAME)
+    )
+    start = _start(now_s)
+    root_pem = _pem(_issue(root, root, start, _ROOT_YEARS, crl=ROOT_CRL_URL, path_length=1))
+    authority_pem = _pem(_issue(authority, root, start, _AUTHORITY_YEARS, crl=ROOT_CRL_URL, path_length=0))
+    leaf_pem = _pem(_issue(leaf, authority, start, _LEAF_YEARS, crl=PCK_CRL_URL, sgx=sgx_extension()))
+    tcb_pem = _pem(_issue(tcb, root, start, _LEAF_YEARS, crl=ROOT_CRL_URL))
+    return Pki(
+        root_key=root.key,
+        authority_key=authority.key,
+        leaf_key=leaf.key,
+        tcb_key=tcb.key,
+        chain=leaf_pem + authority_pem + root_pem,
+        tcb_chain=tcb_pem + root_pem,
+    )
+
+
+def root_crl(pki: Pki, now_s: int, *, revoked: Iterable[int] = ()) -> bytes:
+    """The root's list, which covers the CA and the TCB signer, by serial number; DER, valid for a year."""
+    return _revocation_list(_Party(ROOT_NAME, pki.root_key), now_s, _ROOT_CRL_VALID, revoked)
+
+
+def pck_crl(pki: Pki, now_s: int, *, revoked: Iterable[int] = ()) -> bytes:
+    """The Platform CA's list, which covers the leaf, by serial number; DER, valid for 30 days."""
+    return _revocation_list(_Party(AUTHORITY_NAME, pki.authority_key), now_s, _PCK_CRL_VALID, revoked)
+
+
+def _start(now_s: int) -> datetime:
+    return datetime.fromtimestamp(now_s - BACKDATED_S, UTC)
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _issue(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer_name: str,
-    issuer_key: ec.EllipticCurvePrivateKey,
+    subject: _Party,
+    issuer: _Party,
     start: datetime,
     years: int,
     *,
-    path_length: int | None,
+    crl: str,
+    path_length: int | None = None,
+    sgx: bytes | None = None,
 ) -> x509.Certificate:
-    """A CA with that path length, or a PCK leaf for None."""
+    """A CA with that path length, or for None a signer of data; with Intel's extension it is a PCK leaf."""
     is_ca = path_length is not None
     usage = x509.KeyUsage(
         digital_signature=not is_ca,
@@ -100,30 +153,57 @@ def _issue(
         encipher_only=False,
         decipher_only=False,
     )
-    authority_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier(crl)], None, None, None)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(_name(name))
-        .issuer_name(_name(issuer_name))
-        .public_key(key.public_key())
+        .subject_name(_name(subject.name))
+        .issuer_name(_name(issuer.name))
+        .public_key(subject.key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + years * _YEAR)
-        .add_extension(authority_id, critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_key_id(issuer), critical=False)
+        .add_extension(x509.CRLDistributionPoints([point]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(subject.key.public_key()), critical=False)
         .add_extension(usage, critical=True)
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=path_length), critical=True)
     )
-    if not is_ca:
-        builder = builder.add_extension(x509.UnrecognizedExtension(SGX_EXTENSION, sgx_extension()), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
+    if sgx is not None:
+        builder = builder.add_extension(x509.UnrecognizedExtension(SGX_EXTENSION, sgx), critical=False)
+    return builder.sign(issuer.key, hashes.SHA256())
+
+
+def _revocation_list(issuer: _Party, now_s: int, valid: timedelta, revoked: Iterable[int]) -> bytes:
+    """A list whose number is its second of issue, so that a later one always has a higher number."""
+    start = _start(now_s)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(_name(issuer.name))
+        .last_update(start)
+        .next_update(start + valid)
+        .add_extension(x509.CRLNumber(now_s), critical=False)
+        .add_extension(_key_id(issuer), critical=False)
+    )
+    for serial in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(serial)
+            .revocation_date(start)
+            .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
+        )
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def _key_id(issuer: _Party) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
 
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "SIMULATED - NOT INTEL"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, SIMULATED_ORGANISATION),
             x509.NameAttribute(NameOID.COUNTRY_NAME, "ZZ"),
         ]
     )

@@ -1,6 +1,6 @@
-"""The quoting enclave of the simulated platform: report data in, a quote in Intel's wire format out.
+"""The quoting enclaves of the simulated platform: report data in, a quote in Intel's wire format out.
 
-Responsible for: the bytes of a quote about an enclave that this platform measured, marked SIMULATED.
+Responsible for: the bytes of a quote about an enclave that this platform measured, marked SIMULATED.  TDX: `tdx.py`.
 Must not know:   who asks: the caller has measured and started the enclave and knows it by its socket.
 
 Marked in the names of the chain, the header's user data, the QE's authentication data, the QE's signer and the FMSPC.
@@ -26,8 +26,9 @@ from protocol.attestation.quote import (
     Quote,
     QuoteHeader,
     ReportBody,
+    TdReport,
 )
-from protocol.attestation.verify import QE_PRODUCT, SIMULATED_QE_SIGNER
+from protocol.attestation.reports import QE_PRODUCT, SIMULATED_QE_SIGNER
 from protocol.hashing import sha256
 
 USER_DATA = b"SIMULATED-TEE-QE".ljust(20, b"\0")
@@ -35,6 +36,7 @@ QE_AUTH = b"SIMULATED: SAYS NOTHING ABOUT HW"
 """32 bytes, as long as in genuine quotes."""
 QE_MEASUREMENT = sha256(b"simulated qe code")
 QE_SVN = 1
+"""Of every quoting enclave here."""
 
 ENCLAVE_FLAGS = FLAG_INIT | FLAG_MODE64
 """DEBUG clear: the simulation has no debug enclaves."""
@@ -77,28 +79,46 @@ class SimulatedAttester:
             isv_svn=ENCLAVE_SVN,
             report_data=report_data,
         )
-        attestation_key = public_bytes(self.attestation_key)
-        qe_report = ReportBody(
-            cpu_svn=CPU_SVN,
-            misc_select=0,
-            flags=FLAG_INIT | FLAG_MODE64 | FLAG_PROVISION_KEY,
-            xfrm=ENCLAVE_XFRM,
-            mrenclave=QE_MEASUREMENT,
-            mrsigner=SIMULATED_QE_SIGNER,
-            isv_prod_id=QE_PRODUCT,
-            isv_svn=QE_SVN,
-            report_data=sha256(attestation_key, QE_AUTH) + bytes(32),
-        )
-        return Quote(
-            header=header,
-            body=body,
-            signature=sign_p256(self.attestation_key, header.encode() + body.encode()),
-            attestation_key=attestation_key,
-            qe_report=qe_report,
-            qe_report_signature=sign_p256(self.pki.leaf_key, qe_report.encode()),
-            qe_auth=QE_AUTH,
-            certificates=self.pki.chain,
-        ).encode()
+        return signed_quote(header, body, pki=self.pki, attestation_key=self.attestation_key, qe_product=QE_PRODUCT)
+
+
+def signed_quote(
+    header: QuoteHeader,
+    body: ReportBody | TdReport,
+    *,
+    pki: Pki,
+    attestation_key: ec.EllipticCurvePrivateKey,
+    qe_product: int,
+    padding: int = 0,
+) -> bytes:
+    """A quote with that header and body: signed by the attestation key, which a QE and the PCK vouch for.
+
+    qe_product: ISVPRODID of the QE that holds the attestation key.
+    padding:    zero bytes behind the end.
+    """
+    public_key = public_bytes(attestation_key)
+    qe_report = ReportBody(
+        cpu_svn=CPU_SVN,
+        misc_select=0,
+        flags=FLAG_INIT | FLAG_MODE64 | FLAG_PROVISION_KEY,
+        xfrm=ENCLAVE_XFRM,
+        mrenclave=QE_MEASUREMENT,
+        mrsigner=SIMULATED_QE_SIGNER,
+        isv_prod_id=qe_product,
+        isv_svn=QE_SVN,
+        report_data=sha256(public_key, QE_AUTH) + bytes(32),
+    )
+    return Quote(
+        header=header,
+        body=body,
+        signature=sign_p256(attestation_key, header.encode() + body.encode()),
+        attestation_key=public_key,
+        qe_report=qe_report,
+        qe_report_signature=sign_p256(pki.leaf_key, qe_report.encode()),
+        qe_auth=QE_AUTH,
+        certificates=pki.chain,
+        padding=padding,
+    ).encode()
 
 
 def sign_p256(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:

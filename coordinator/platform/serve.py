@@ -4,7 +4,7 @@ Responsible for: accepting hosts, launching what they may launch, answering the 
 Must not know:   what passes through the door of an enclave.
 
 There is no request for a quote on the platform's socket: only an enclave, on the socket that it was born with, gets
-one, and only about itself.
+one, and only about itself.  Collateral is public, and anybody who reaches the socket gets it.
 """
 
 from __future__ import annotations
@@ -18,45 +18,78 @@ import socket
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coordinator.platform.collateral_file import current_collateral
+from coordinator.platform.counters import COUNTERS_FILE, Counter, Counters
 from coordinator.platform.keys import MAX_PURPOSE_CHARACTERS, PlatformDirectory
 from coordinator.platform.launch import MAX_LAUNCH_BYTES, EnclaveProcess, LaunchRequest, parse_launch
-from coordinator.platform.manifest import build_image
+from coordinator.platform.manifest import EnclaveImage, build_image
 from coordinator.platform.quoting import SimulatedAttester
 from coordinator.platform.sockets import read_frame, write_frame
+from coordinator.platform.tdx import SimulatedTdAttester
 from protocol.attestation.attester import REPORT_DATA_BYTES, Attester
+from protocol.attestation.measurement import measure_td
+from protocol.attestation.tcb import Tee
 from protocol.encoding import Fields
-from protocol.errors import UnavailableError, UnknownNameError, VeriflockError
+from protocol.errors import UnavailableError, UnknownNameError, VerificationError, VeriflockError
 
 LAUNCH_TIMEOUT_S = 10.0
 """How long a host may take for its launch frame."""
 REAP_TIMEOUT_S = 5.0
 """How long an enclave may take to end once it closed its socket."""
 MAX_REQUEST_BYTES = 4096
-"""An enclave's requests are 64 bytes of report data or a short purpose."""
+"""An enclave's requests are 64 bytes of report data, a short purpose, two hashes, or why it refuses to start."""
 MAX_SOCKET_PATH_BYTES = 107
 """sockaddr_un has 108 with the final NUL."""
+_OPERATIONS = ("quote", "key", "advance", "refused")
+"""What an enclave asks of, or tells, its platform."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Launched:
+    """A running enclave, and what the platform knows of it."""
+
+    enclave: EnclaveProcess
+    request: LaunchRequest
+    measurement: bytes
+    """MRENCLAVE or MRTD."""
+    instance: bytes
+    """What its epochs and states are counted for; 32 bytes."""
+    counter: Counter
+    """As it was at the launch."""
 
 
 class PlatformServer:
     """The simulated processor of one machine."""
 
     def __init__(
-        self, directory: PlatformDirectory, socket_path: Path, *, source: Path, now_s: int, log: Callable[[str], None]
+        self,
+        directory: PlatformDirectory,
+        socket_path: Path,
+        *,
+        source: Path,
+        clock: Callable[[], int],
+        log: Callable[[str], None],
+        tee: Tee = Tee.SGX,
     ) -> None:
         """Binds the socket; nobody is served before `serve`.
 
         source: directory with the code to measure and run (`protocol/`, `coordinator/enclave/`).
-        now_s:  seconds since 1970, for certificates that are made now.
+        clock:  seconds since 1970, for certificates and collateral.
         log:    takes one line at a time.
+        tee:    as what the enclaves are measured and quoted.
         Raises: UnavailableError, OSError.
         """
         self._directory = directory
         self._source = source
         self._log = log
-        self.keys = directory.keys(now_s)
+        self._clock = clock
+        self._tee = tee
+        self.keys = directory.keys(clock())
+        self._counters = Counters(directory.path / COUNTERS_FILE)
         self._enclaves: dict[bytes, EnclaveProcess] = {}
         self._doors: set[socket.socket] = set()
         """Connections that have not become an enclave's door yet."""
@@ -126,42 +159,66 @@ class PlatformServer:
                     self._doors.discard(door)
             # Our copy of the door is closed: when the host closes its end, the enclave sees the end of the file.
             if launched is not None:
-                self._serve_enclave(*launched)
+                self._serve_enclave(launched)
         finally:
             with self._state:
                 self._threads.discard(threading.current_thread())
 
-    def _launch(self, door: socket.socket) -> tuple[EnclaveProcess, LaunchRequest, int] | None:
+    def _launch(self, door: socket.socket) -> _Launched | None:
         try:
             door.settimeout(LAUNCH_TIMEOUT_S)
             message = read_frame(door, max_bytes=MAX_LAUNCH_BYTES)
             if message is None:
+                return None
+            if message.get("op") == "collateral":
+                write_frame(door, {"collateral": self._collateral(message)})
                 return None
             request = parse_launch(message)
             # The flag is of the connection, not of our descriptor: the enclave wants a blocking one.
             door.setblocking(True)
             return self._start_enclave(request, door)
         except (VeriflockError, UnavailableError, OSError) as error:
-            self._log(f"launch refused: {error}")
+            self._log(f"request refused: {error}")
             with contextlib.suppress(OSError):
                 door.settimeout(LAUNCH_TIMEOUT_S)
                 write_frame(door, {"error": str(error)})
             return None
 
-    def _start_enclave(self, request: LaunchRequest, door: socket.socket) -> tuple[EnclaveProcess, LaunchRequest, int]:
+    def _collateral(self, message: dict[str, Any]) -> bytes:
+        """What anybody may know: the public evidence about this platform."""
+        fields = Fields(message, "request")
+        fields.text("op", 16)
+        name = fields.text("tee", 16)
+        fields.done()
+        if name not in list(Tee):
+            raise UnknownNameError("kind of platform", known=list(Tee), actual=name)
+        return current_collateral(self._directory.path, self.keys.pki, Tee(name), self._clock())
+
+    def _measure(self, image: EnclaveImage) -> bytes:
+        """MRENCLAVE or MRTD, by the shape of this platform."""
+        return image.measurement if self._tee is Tee.SGX else measure_td(image.manifest)
+
+    def _attester(self, measurement: bytes) -> Attester:
+        pki = self.keys.pki
+        if self._tee is Tee.SGX:
+            return SimulatedAttester(pki=pki, attestation_key=self.keys.attestation_key, measurement=measurement)
+        return SimulatedTdAttester(pki=pki, attestation_key=self.keys.td_attestation_key, measurement=measurement)
+
+    def _start_enclave(self, request: LaunchRequest, door: socket.socket) -> _Launched:
         image = build_image(request.charter, source=self._source)
-        instance = request.instance(image.measurement)
+        measurement = self._measure(image)
+        instance = request.instance(measurement)
         with self._launching:
             self._end_predecessor(instance)
-            epoch = self._directory.epoch(instance, fresh=request.fresh)
+            counter = self._counters.begin(instance, fresh=request.fresh)
             with self._state:
                 if self._stopping:
                     raise UnavailableError("the platform is stopping")
                 enclave = EnclaveProcess(image, door, self._directory.staged)
                 self._enclaves[instance] = enclave
-        name = f"enclave {image.measurement.hex()}"
-        self._log(f"{name} started, epoch {epoch}, pid {enclave.pid} (simulated: says nothing about hardware)")
-        return enclave, request, epoch
+        name = f"enclave {measurement.hex()}"
+        self._log(f"{name} started, epoch {counter.epoch}, pid {enclave.pid} (simulated: says nothing about hardware)")
+        return _Launched(enclave=enclave, request=request, measurement=measurement, instance=instance, counter=counter)
 
     def _end_predecessor(self, instance: bytes) -> None:
         """Two enclaves with the same keys could sign two results for one round: the older one goes."""
@@ -171,16 +228,15 @@ class PlatformServer:
             predecessor.kill()
             predecessor.wait(REAP_TIMEOUT_S)
 
-    def _serve_enclave(self, enclave: EnclaveProcess, request: LaunchRequest, epoch: int) -> None:
-        measurement = enclave.image.measurement
-        attester = SimulatedAttester(
-            pki=self.keys.pki, attestation_key=self.keys.attestation_key, measurement=measurement
-        )
+    def _serve_enclave(self, launched: _Launched) -> None:
+        enclave, measurement, counter = launched.enclave, launched.measurement, launched.counter
+        attester = self._attester(measurement)
         try:
-            write_frame(enclave.control, {**request.to_map(), "epoch": epoch})
+            counted = {"epoch": counter.epoch, "state_version": counter.version, "state_hash": counter.state}
+            write_frame(enclave.control, {**launched.request.to_map(), **counted})
             # Ends with the enclave: its end of the socket closes when it does.
             while (message := read_frame(enclave.control, max_bytes=MAX_REQUEST_BYTES)) is not None:
-                write_frame(enclave.control, self._answer(message, attester, measurement))
+                write_frame(enclave.control, self._answer(message, attester, launched))
         except (VeriflockError, OSError) as error:
             if getattr(error, "errno", None) not in (errno.EPIPE, errno.ECONNRESET, errno.EBADF):
                 self._log(f"enclave {measurement.hex()} ended: {error}")
@@ -191,7 +247,7 @@ class PlatformServer:
                 del self._enclaves[instance]
         self._log(f"enclave {measurement.hex()} ended with status {status}")
 
-    def _answer(self, message: dict[str, Any], attester: Attester, measurement: bytes) -> dict[str, Any]:
+    def _answer(self, message: dict[str, Any], attester: Attester, launched: _Launched) -> dict[str, Any]:
         try:
             fields = Fields(message, "request")
             operation = fields.text("op", 16)
@@ -202,10 +258,30 @@ class PlatformServer:
             if operation == "key":
                 purpose = fields.text("purpose", MAX_PURPOSE_CHARACTERS)
                 fields.done()
-                return {"key": self.keys.sealing_key(measurement, purpose)}
-            raise UnknownNameError("request to the platform", known=("quote", "key"), actual=operation)
-        except VeriflockError as error:
+                return {"key": self.keys.sealing_key(launched.measurement, purpose)}
+            if operation == "advance":
+                return self._advance(fields, launched)
+            if operation == "refused":
+                text = fields.text("message", MAX_REQUEST_BYTES)
+                fields.done()
+                self._log(f"enclave {launched.measurement.hex()} refused to go on: {text}")
+                return {}
+            raise UnknownNameError("request to the platform", known=_OPERATIONS, actual=operation)
+        except (VeriflockError, UnavailableError) as error:
             return {"error": str(error)}
+
+    def _advance(self, fields: Fields, launched: _Launched) -> dict[str, Any]:
+        """Counts the enclave's state up; what a dead enclave left in its socket counts for nothing."""
+        version, previous, state = fields.uint("version"), fields.bytes("previous", 32), fields.bytes("state", 32)
+        fields.done()
+        # The lock of launches: a successor was told the counter, and nobody else may move it from then on.
+        with self._launching:
+            with self._state:
+                is_newest = self._enclaves.get(launched.instance) is launched.enclave
+            if not is_newest:
+                raise VerificationError("an enclave that another one replaced can't count")
+            counter = self._counters.advance(launched.instance, version=version, previous=previous, state=state)
+        return {"version": counter.version}
 
 
 def listen(path: Path) -> socket.socket:

@@ -1,11 +1,11 @@
-"""X.509 certificates of a platform's chain: what each says, and whether one was issued by another.
+"""X.509 certificates of a platform's chain: what each of them says.
 
-Responsible for: PEM, the strict outer shape of a certificate, its extensions, and one link of a chain.
-Must not know:   which root is trusted, what time it is, or what a quote is.
+Responsible for: PEM, the strict DER of a certificate down to its last byte, its extensions, and ECDSA.
+Must not know:   which root is trusted, what time it is, who issued what (`chain.py`), or what a quote is.
 
-Stricter than RFC 5280 wherever genuine chains allow it: one algorithm (ECDSA on P-256 with SHA-256), one DER form,
-no extension twice, none critical that is not understood.  The DER is walked here once so that no byte of a
-certificate can change unnoticed: a library that skips the unused bits of the signature would let one.
+Stricter than RFC 5280 wherever genuine chains allow it: one algorithm per suite, one DER form, no extension twice,
+none critical that is not understood.  Everything is walked here, so that no byte can change unnoticed, inside the
+signed part (where a lenient reader could be led to another meaning) and outside of it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from enum import Enum
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from protocol.errors import EncodingError, LengthError, MalformedError
+from protocol.attestation import der as strict
+from protocol.errors import EncodingError, LengthError
 
 SGX_EXTENSION = x509.ObjectIdentifier("1.2.840.113741.1.13.1")
 """Intel's extension of a PCK leaf (FMSPC, PCEID, TCB); it is what makes a leaf a PCK and no other signer."""
+
+MAX_CERTIFICATE_BYTES = 16384
+"""Genuine ones have 500 to 1,300."""
 
 ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
 """AlgorithmIdentifier, DER."""
@@ -32,41 +37,99 @@ P256_KEY_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d0301070
 """SubjectPublicKeyInfo of an uncompressed P-256 point, up to X || Y."""
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+P384_ORDER = int("f" * 48 + "c7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)
 
-_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
-_Extensions = dict[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]
+_AUTHORITY_KEY_ID, _SUBJECT_KEY_ID = bytes.fromhex("551d23"), bytes.fromhex("551d0e")
+_BASIC_CONSTRAINTS, _KEY_USAGE = bytes.fromhex("551d13"), bytes.fromhex("551d0f")
+_SGX = bytes.fromhex("2a864886f84d010d01")
+_COMMON_NAME, _ORGANISATION = bytes.fromhex("550403"), bytes.fromhex("55040a")
+
+_UNDERSTOOD = frozenset({_BASIC_CONSTRAINTS, _KEY_USAGE, _SGX})
+"""Extensions that may be critical: these are looked at."""
+
+_DIGITAL_SIGNATURE, _CERTIFICATE_SIGN, _CRL_SIGN = 0, 5, 6
+"""Bits of the key usage."""
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/= \t\r\n]*)-----END CERTIFICATE-----[ \t\r\n]*")
 _PEM_SPACE = b" \t\r\n"
 
-_UNDERSTOOD = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid, SGX_EXTENSION})
-"""Extensions that may be critical: these are looked at."""
+Extensions = Mapping[bytes, tuple[bool, bytes]]
+"""By object identifier (content, DER): whether critical, and the DER inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parameters:
+    algorithm: bytes
+    """AlgorithmIdentifier of a signature, DER."""
+    key_prefix: bytes
+    """SubjectPublicKeyInfo up to X || Y, DER."""
+    curve: ec.EllipticCurve
+    order: int
+    digest: hashes.HashAlgorithm
+    size: int
+    """Of a coordinate and of r and s, in bytes."""
+    has_key_ids: bool
+    """Whether every certificate names its own key and its issuer's, and marks its key usage critical."""
+
+
+class Suite(Enum):
+    """The two kinds of chain: one curve and one hash each, and how complete its certificates are."""
+
+    P256_SHA256 = _Parameters(
+        algorithm=ECDSA_WITH_SHA256,
+        key_prefix=P256_KEY_PREFIX,
+        curve=ec.SECP256R1(),
+        order=P256_ORDER,
+        digest=hashes.SHA256(),
+        size=32,
+        has_key_ids=True,
+    )
+    """Intel's."""
+
+    P384_SHA384 = _Parameters(
+        algorithm=bytes.fromhex("300a06082a8648ce3d040303"),
+        key_prefix=bytes.fromhex("3076301006072a8648ce3d020106052b8104002203620004"),
+        curve=ec.SECP384R1(),
+        order=P384_ORDER,
+        digest=hashes.SHA384(),
+        size=48,
+        has_key_ids=False,
+    )
+    """AWS Nitro's: certificates that live for hours, made on the machine, without key identifiers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """What one certificate says."""
 
+    der: bytes
+    """All of it."""
+    suite: Suite
+    """Of its key, and of the signature that it carries."""
     tbs: bytes
     """The part that is signed, DER."""
     signature: bytes
-    """Of `tbs`, by the issuer's key: r || s, 64 bytes."""
+    """Of `tbs`, by the issuer's key: r || s, 64 or 96 bytes."""
     serial: int
-    """Positive."""
+    """Positive, below 2**160."""
     issuer: bytes
     """Name, DER."""
     subject: bytes
     """Name, DER."""
+    common_name: str
+    """Of the subject, empty where it has none."""
+    organisation: str
+    """Of the subject, empty where it has none."""
     not_before_s: int
     """Seconds since 1970; valid from this second on."""
     not_after_s: int
     """Seconds since 1970; valid through this second."""
     public_key: bytes
-    """X || Y; 64 bytes."""
+    """X || Y; 64 or 96 bytes."""
     authority_key_id: bytes
-    """Of the issuer's key; not empty."""
+    """Of the issuer's key; empty where there is none (P-384 only)."""
     subject_key_id: bytes
-    """Of this key; not empty."""
+    """Of this key; empty where there is none (P-384 only)."""
     is_ca: bool
     path_length: int | None
     """How many CAs may follow; None without a limit."""
@@ -107,135 +170,214 @@ def _decode_base64(text: bytes) -> bytes:
     return data
 
 
-def parse_certificate(der: bytes) -> Certificate:
-    """A version 3 certificate of a P-256 key, signed with ECDSA and SHA-256.
+def parse_certificate(der: bytes, suite: Suite = Suite.P256_SHA256) -> Certificate:
+    """A version 3 certificate of a key of the suite, signed by another of the same suite.
 
     Raises: MalformedError for everything else.
     """
-    content = _only(der, 0x30, "certificate")
-    tbs, rest = _split(content, 0x30, "certificate's to-be-signed part")
-    if not rest.startswith(ECDSA_WITH_SHA256):
-        raise EncodingError("signature algorithm of a certificate", expected="ecdsa-with-SHA256")
-    bits = _only(rest[len(ECDSA_WITH_SHA256) :], 0x03, "certificate's signature")
-    if bits[:1] != b"\0":
-        raise EncodingError("unused bits in the signature of a certificate", expected=0)
-    serial, issuer, subject, public_key = _parse_tbs(_only(tbs, 0x30, "certificate's to-be-signed part"))
-    try:
-        loaded = x509.load_der_x509_certificate(der)
-        extensions = {extension.oid: extension for extension in loaded.extensions}
-        not_before_s = int(loaded.not_valid_before_utc.timestamp())
-        not_after_s = int(loaded.not_valid_after_utc.timestamp())
-    # A foreign parser on hostile bytes: whatever it raises means the same.
-    except Exception as error:
-        raise MalformedError(f"certificate ({type(error).__name__}: {error})") from error
-    for oid, extension in extensions.items():
-        if extension.critical and oid not in _UNDERSTOOD:
-            raise EncodingError("critical extension of a certificate that is not understood", actual=oid.dotted_string)
-    authority = _extension(extensions, x509.AuthorityKeyIdentifier, critical=False)
-    subject_id = _extension(extensions, x509.SubjectKeyIdentifier, critical=False)
-    constraints = _extension(extensions, x509.BasicConstraints, critical=True)
-    usage = _extension(extensions, x509.KeyUsage, critical=True)
-    if not authority.key_identifier or not subject_id.digest:
-        raise EncodingError("key identifier of a certificate", expected="not empty")
-    sgx = extensions.get(SGX_EXTENSION)
+    if len(der) > MAX_CERTIFICATE_BYTES:
+        raise LengthError("length of a certificate", expected=f"at most {MAX_CERTIFICATE_BYTES}", actual=len(der))
+    tbs, signature = parse_signed(der, suite, "certificate")
+    content = strict.only(tbs, strict.SEQUENCE, "certificate's to-be-signed part")
+    version, rest = strict.split(content, 0xA0, "certificate's version")
+    if version != bytes.fromhex("a003020102"):
+        raise EncodingError("version of a certificate", expected="3")
+    number, rest = strict.split(rest, strict.INTEGER, "certificate's serial number")
+    if not rest.startswith(suite.value.algorithm):
+        raise EncodingError("signature algorithm inside a certificate", expected=suite.name)
+    issuer, rest = strict.split(rest[len(suite.value.algorithm) :], strict.SEQUENCE, "certificate's issuer")
+    parse_name(issuer, "certificate's issuer")
+    validity, rest = strict.split(rest, strict.SEQUENCE, "certificate's validity")
+    subject, rest = strict.split(rest, strict.SEQUENCE, "certificate's subject")
+    names = parse_name(subject, "certificate's subject")
+    key, rest = strict.split(rest, strict.SEQUENCE, "certificate's public key")
+    wrapped = strict.only(rest, 0xA3, "certificate's extensions")
+    not_before_s, not_after_s = _parse_validity(validity)
+    extensions = parse_extensions(wrapped, "certificate")
+    is_ca, path_length = _parse_constraints(extensions)
+    usage = _parse_usage(extensions, suite)
     return Certificate(
+        der=der,
+        suite=suite,
         tbs=tbs,
-        signature=_parse_ecdsa(bits[1:]),
-        serial=serial,
+        signature=signature,
+        serial=parse_serial(strict.only(number, strict.INTEGER, "certificate's serial number"), "certificate"),
         issuer=issuer,
         subject=subject,
+        common_name=names.get(_COMMON_NAME, ""),
+        organisation=names.get(_ORGANISATION, ""),
         not_before_s=not_before_s,
         not_after_s=not_after_s,
-        public_key=public_key,
-        authority_key_id=authority.key_identifier,
-        subject_key_id=subject_id.digest,
-        is_ca=constraints.ca,
-        path_length=constraints.path_length,
-        signs_certificates=usage.key_cert_sign,
-        signs_revocations=usage.crl_sign,
-        signs_data=usage.digital_signature,
-        sgx_extension=sgx.value.value if sgx and isinstance(sgx.value, x509.UnrecognizedExtension) else None,
+        public_key=_parse_key(key, suite),
+        authority_key_id=parse_authority_key_id(extensions, "certificate", is_required=suite.value.has_key_ids),
+        subject_key_id=_parse_subject_key_id(extensions, suite),
+        is_ca=is_ca,
+        path_length=path_length,
+        signs_certificates=_CERTIFICATE_SIGN in usage,
+        signs_revocations=_CRL_SIGN in usage,
+        signs_data=_DIGITAL_SIGNATURE in usage,
+        sgx_extension=extensions[_SGX][1] if _SGX in extensions else None,
     )
 
 
-def verify_ecdsa(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` (r || s, 64 bytes) of `message` under SHA-256 is by `public_key` (X || Y on P-256).
+def verify_signature(suite: Suite, public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` (r || s) of `message`, under the suite's hash, is by `public_key` (X || Y on its curve).
 
-    False for a point that is not on the curve and for r or s outside [1, n - 1].  High s is a signature: genuine ones
-    are not normalised.
+    False for a point that is not on the curve, for r or s outside [1, n - 1], and for other lengths.  High s is a
+    signature: genuine ones are not normalised.
     """
-    r, s = int.from_bytes(signature[:32]), int.from_bytes(signature[32:])
-    if len(signature) != 64 or len(public_key) != 64 or not (0 < r < P256_ORDER and 0 < s < P256_ORDER):
+    parameters, half = suite.value, suite.value.size
+    if len(signature) != 2 * half or len(public_key) != 2 * half:
+        return False
+    r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+    if not (0 < r < parameters.order and 0 < s < parameters.order):
         return False
     try:
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public_key)
-        key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+        key = ec.EllipticCurvePublicKey.from_encoded_point(parameters.curve, b"\x04" + public_key)
+        key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(parameters.digest))
     except (ValueError, InvalidSignature):
         return False
     return True
 
 
-def _parse_tbs(content: bytes) -> tuple[int, bytes, bytes, bytes]:
-    """Serial, issuer, subject and public key; everything else that the DER of the signed part must be is checked."""
-    version, rest = _split(content, 0xA0, "certificate's version")
-    if version != bytes.fromhex("a003020102"):
-        raise EncodingError("version of a certificate", expected="3")
-    number, rest = _split(rest, 0x02, "certificate's serial number")
-    serial = int.from_bytes(_only(number, 0x02, "certificate's serial number"), signed=True)
-    if not 0 < serial < 1 << 160:
-        raise EncodingError("serial number of a certificate", expected="1 to 2**160 - 1", actual=serial)
-    if not rest.startswith(ECDSA_WITH_SHA256):
-        raise EncodingError("signature algorithm inside a certificate", expected="ecdsa-with-SHA256")
-    issuer, rest = _split(rest[len(ECDSA_WITH_SHA256) :], 0x30, "certificate's issuer")
-    _validity, rest = _split(rest, 0x30, "certificate's validity")
-    subject, rest = _split(rest, 0x30, "certificate's subject")
-    key, rest = _split(rest, 0x30, "certificate's public key")
-    if not key.startswith(P256_KEY_PREFIX) or len(key) != len(P256_KEY_PREFIX) + 64:
-        raise EncodingError("public key of a certificate", expected="an uncompressed P-256 point")
-    _only(rest, 0xA3, "certificate's extensions")
-    return serial, issuer, subject, key[len(P256_KEY_PREFIX) :]
+def verify_ecdsa(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """`verify_signature` on P-256 with SHA-256: 64 bytes each."""
+    return verify_signature(Suite.P256_SHA256, public_key, signature, message)
 
 
-def _parse_ecdsa(der: bytes) -> bytes:
-    """r || s of SEQUENCE {INTEGER r, INTEGER s}, which has one form."""
-    try:
-        r, s = utils.decode_dss_signature(der)
-    except ValueError as error:
-        raise EncodingError(f"signature of a certificate ({error})") from error
-    if not (0 < r < P256_ORDER and 0 < s < P256_ORDER) or utils.encode_dss_signature(r, s) != der:
-        raise EncodingError("signature of a certificate that is not in its one form")
-    return r.to_bytes(32) + s.to_bytes(32)
+def parse_signed(der: bytes, suite: Suite, what: str) -> tuple[bytes, bytes]:
+    """The signed part (DER) and the signature (r || s) of a certificate or CRL.  Raises MalformedError."""
+    content = strict.only(der, strict.SEQUENCE, what)
+    tbs, rest = strict.split(content, strict.SEQUENCE, f"{what}'s to-be-signed part")
+    if not rest.startswith(suite.value.algorithm):
+        raise EncodingError(f"signature algorithm of a {what}", expected=suite.name)
+    bits = strict.only(rest[len(suite.value.algorithm) :], strict.BIT_STRING, f"{what}'s signature")
+    numbers = strict.only(strict.octets(bits, f"signature of a {what}"), strict.SEQUENCE, f"signature of a {what}")
+    first, second = strict.split(numbers, strict.INTEGER, f"signature of a {what}")
+    half, most = suite.value.size, suite.value.order - 1
+    r, s = (strict.only(number, strict.INTEGER, f"signature of a {what}") for number in (first, second))
+    return tbs, b"".join(
+        strict.integer(number, f"signature of a {what}", least=1, most=most).to_bytes(half) for number in (r, s)
+    )
 
 
-def _split(data: bytes, tag: int, what: str) -> tuple[bytes, bytes]:
-    """The DER element at the front (tag and length included), and what follows it."""
-    if len(data) < 2 or data[0] != tag:
-        raise EncodingError(f"tag of the {what}", expected=f"{tag:#04x}", actual=data[:1])
-    length, start = data[1], 2
-    if length >= 0x80:
-        start = 2 + (length & 0x7F)
-        digits = data[2:start]
-        length = int.from_bytes(digits)
-        # DER: as few digits as possible; two are enough for every certificate.
-        if not 3 <= start <= 4 or len(digits) != start - 2 or length < 0x80 or digits[0] == 0:
-            raise EncodingError(f"length of the {what}")
-    if start + length > len(data):
-        raise LengthError(f"length of the {what}", expected=start + length, actual=len(data))
-    return data[: start + length], data[start + length :]
+def parse_serial(content: bytes, what: str) -> int:
+    """A serial number; it is positive and fits twenty bytes.  Raises MalformedError."""
+    return strict.integer(content, f"serial number of a {what}", least=1, most=(1 << 160) - 1)
 
 
-def _only(data: bytes, tag: int, what: str) -> bytes:
-    """The content of the one DER element that `data` is."""
-    element, rest = _split(data, tag, what)
-    if rest:
-        raise EncodingError(f"bytes behind the {what}", expected=0, actual=len(rest))
-    return element[2 if element[1] < 0x80 else 2 + (element[1] & 0x7F) :]
+def parse_name(name: bytes, what: str) -> dict[bytes, str]:
+    """The parts of a Name (DER) by object identifier.
+
+    A name without parts, or with one part twice, would let two parties read two names: refused.
+    Raises: MalformedError.
+    """
+    parts: dict[bytes, str] = {}
+    for relative in strict.elements(strict.only(name, strict.SEQUENCE, what), strict.SET, what):
+        for pair in strict.elements(relative, strict.SEQUENCE, what):
+            kind, value = strict.split(pair, strict.OID, what)
+            oid = strict.oid(strict.only(kind, strict.OID, what), what)
+            if oid in parts and oid in (_COMMON_NAME, _ORGANISATION):
+                raise EncodingError(f"part {strict.dotted(oid)} of the {what}", expected="once", actual="twice")
+            parts[oid] = strict.text(value, what)
+    if not parts:
+        raise EncodingError(f"{what} without a name")
+    return parts
 
 
-def _extension(extensions: _Extensions, kind: type[_Kind], *, critical: bool) -> _Kind:
-    found = extensions.get(kind.oid)
-    if found is None or not isinstance(found.value, kind):
-        raise EncodingError(f"certificate without {kind.__name__}")
-    if found.critical is not critical:
-        raise EncodingError(f"{kind.__name__} of a certificate", expected="critical" if critical else "not critical")
-    return found.value
+def parse_extensions(wrapped: bytes, what: str) -> Extensions:
+    """The extensions of a certificate, CRL or CRL entry, none of them twice.  Raises MalformedError."""
+    found: dict[bytes, tuple[bool, bytes]] = {}
+    for content in strict.elements(strict.only(wrapped, strict.SEQUENCE, f"{what}'s extensions"), 0x30, "extension"):
+        kind, rest = strict.split(content, strict.OID, f"{what}'s extension")
+        oid = strict.oid(strict.only(kind, strict.OID, f"{what}'s extension"), f"{what}'s extension")
+        is_critical = False
+        if rest[:1] == bytes([strict.BOOLEAN]):
+            mark, rest = strict.split(rest, strict.BOOLEAN, f"mark of a {what}'s extension")
+            mark = strict.only(mark, strict.BOOLEAN, f"mark of a {what}'s extension")
+            is_critical = strict.boolean(mark, f"mark of a {what}'s extension")
+            if not is_critical:
+                raise EncodingError(f"mark of a {what}'s extension that says what is so without it")
+        if oid in found:
+            raise EncodingError(f"extension {strict.dotted(oid)} of a {what}", expected="once", actual="twice")
+        if is_critical and oid not in _UNDERSTOOD:
+            raise EncodingError(f"critical extension of a {what} that is not understood", actual=strict.dotted(oid))
+        found[oid] = is_critical, strict.only(rest, strict.OCTET_STRING, f"{what}'s extension")
+    if not found:
+        raise EncodingError(f"{what} with an empty list of extensions")
+    return found
+
+
+def parse_authority_key_id(extensions: Extensions, what: str, *, is_required: bool) -> bytes:
+    """The key identifier of the issuer, empty where there is none.  Raises MalformedError."""
+    if _AUTHORITY_KEY_ID not in extensions and not is_required:
+        return b""
+    value = _value(extensions, _AUTHORITY_KEY_ID, "AuthorityKeyIdentifier", what, is_critical=False)
+    content = strict.only(value, strict.SEQUENCE, f"AuthorityKeyIdentifier of a {what}")
+    key_id, rest = strict.split(content, 0x80, f"AuthorityKeyIdentifier of a {what}")
+    strict.nothing(rest, f"AuthorityKeyIdentifier of a {what}")
+    return _filled(strict.only(key_id, 0x80, f"AuthorityKeyIdentifier of a {what}"), what)
+
+
+def _parse_subject_key_id(extensions: Extensions, suite: Suite) -> bytes:
+    if _SUBJECT_KEY_ID not in extensions and not suite.value.has_key_ids:
+        return b""
+    value = _value(extensions, _SUBJECT_KEY_ID, "SubjectKeyIdentifier", "certificate", is_critical=False)
+    return _filled(strict.only(value, strict.OCTET_STRING, "SubjectKeyIdentifier of a certificate"), "certificate")
+
+
+def _filled(key_id: bytes, what: str) -> bytes:
+    if not key_id:
+        raise EncodingError(f"key identifier of a {what}", expected="not empty")
+    return key_id
+
+
+def _parse_constraints(extensions: Extensions) -> tuple[bool, int | None]:
+    """Whether it is a CA, and how many CAs may follow."""
+    what = "BasicConstraints of a certificate"
+    value = _value(extensions, _BASIC_CONSTRAINTS, "BasicConstraints", "certificate", is_critical=True)
+    rest = strict.only(value, strict.SEQUENCE, what)
+    if not rest:
+        return False, None
+    mark, rest = strict.split(rest, strict.BOOLEAN, what)
+    # False is what it is without the mark, so the mark can only be true.
+    if not strict.boolean(strict.only(mark, strict.BOOLEAN, what), what):
+        raise EncodingError(f"{what} that say what is so without them")
+    if not rest:
+        return True, None
+    return True, strict.integer(
+        strict.only(rest, strict.INTEGER, what), f"path length in the {what}", least=0, most=255
+    )
+
+
+def _parse_usage(extensions: Extensions, suite: Suite) -> frozenset[int]:
+    # The leaf of a Nitro document does not mark it critical; it is looked at either way.
+    is_critical = True if suite.value.has_key_ids else None
+    value = _value(extensions, _KEY_USAGE, "KeyUsage", "certificate", is_critical=is_critical)
+    what = "KeyUsage of a certificate"
+    return strict.flags(strict.only(value, strict.BIT_STRING, what), what)
+
+
+def _parse_validity(validity: bytes) -> tuple[int, int]:
+    what = "time in a certificate's validity"
+    not_before_s, rest = strict.time_s(strict.only(validity, strict.SEQUENCE, "certificate's validity"), what)
+    not_after_s, rest = strict.time_s(rest, what)
+    strict.nothing(rest, "certificate's validity")
+    return not_before_s, not_after_s
+
+
+def _parse_key(key: bytes, suite: Suite) -> bytes:
+    prefix = suite.value.key_prefix
+    if not key.startswith(prefix) or len(key) != len(prefix) + 2 * suite.value.size:
+        raise EncodingError("public key of a certificate", expected=f"an uncompressed point, {suite.name}")
+    return key[len(prefix) :]
+
+
+def _value(extensions: Extensions, oid: bytes, name: str, owner: str, *, is_critical: bool | None) -> bytes:
+    """What is inside an extension that has to be there, critical, not critical, or (None) either."""
+    if oid not in extensions:
+        raise EncodingError(f"{owner} without {name}")
+    actual, value = extensions[oid]
+    if is_critical is not None and actual is not is_critical:
+        raise EncodingError(f"{name} of a {owner}", expected="critical" if is_critical else "not critical")
+    return value

@@ -19,15 +19,17 @@ from pathlib import Path
 from coordinator import anvil
 from coordinator.chain import Call, Chain
 from coordinator.config import render_config
-from coordinator.consortium import Member, about, admit_enclave, resolve, trust_root
+from coordinator.consortium import Member, Motion, about, accept_tcb, resolve, trust_authority
 from coordinator.deploy import Deployment, deploy
 from coordinator.founding import Founding
 from coordinator.founding import Member as FoundingMember
 from coordinator.keyfile import make_certificate, new_key, write_key, write_private
-from coordinator.ledger import EnclaveState, Ledger
+from coordinator.ledger import Ledger
 from coordinator.outbox import MemoryRecords, Outbox
 from coordinator.platform.keys import read_keys
 from coordinator.platform.manifest import build_image
+from coordinator.platform_collateral import ask_collateral
+from coordinator.platform_votes import read_platform
 from demo_parts.observe import Site, registered_enclaves
 from demo_parts.options import Options
 from demo_parts.processes import Process, Processes
@@ -35,7 +37,7 @@ from participant import data
 from participant.charters import charter_for
 from participant.trainers import trainer_class
 from protocol import fixedpoint, rulebook, sealing
-from protocol.attestation.trust import RootKind
+from protocol.attestation.trust import RootKind, TrustedRoot
 from protocol.errors import UnavailableError
 from protocol.events import Action
 from protocol.keys import address, to_hex
@@ -95,6 +97,8 @@ class Federation:
         self.deployment: Deployment | None = None
         self.trainees: list[Trainee] = []
         self.coordinator: Process | None = None
+        self.source = ROOT
+        """The code that the platform measures and starts; members vote for the measurement of ours in any case."""
 
     @property
     def ledger(self) -> Ledger:
@@ -128,10 +132,9 @@ class Federation:
         return self.deployment
 
     def start_platform(self) -> None:
-        """The simulated platform, and the votes that trust its root and allow the enclave's measurement."""
-        self.platform = self.processes.start(
-            "platform", "platform", "serve", "--dir", str(self._work / "platform"), "--socket", str(self.socket)
-        )
+        """The simulated platform, its root, and the measurement that members compute from their own source."""
+        at = ("--dir", str(self._work / "platform"), "--socket", str(self.socket), "--source", str(self.source))
+        self.platform = self.processes.start("platform", "platform", "serve", *at)
         wait_for("the platform", self.socket.exists, self.processes)
         keys = read_keys(self._work / "platform")
         if keys is None:
@@ -145,13 +148,23 @@ class Federation:
         return self._work / "platform.sock"
 
     def vote(self) -> None:
-        """Two of three members admit the coordinator, allow the measurement and trust the root."""
+        """Two of three members admit the coordinator, allow the measurement, and believe the platform.
+
+        Each verifies the platform's collateral under the root that it was told, and votes on what follows from that.
+        """
         members = [Member(self.ledger, key) for key in self._member_keys]
+        root = TrustedRoot(key_hash=self.root, kind=RootKind.SIMULATED)
+        self.collateral = ask_collateral(self.socket)
+        believed = read_platform(self.collateral, root=root, now_s=int(time.time()))
         motions = [
             about(Action.ADMIT_COORDINATOR, address(self.coordinator_key)),
             about(Action.ALLOW_MEASUREMENT, self.measurement),
-            trust_root(self.root, RootKind.SIMULATED),
+            trust_authority(believed.authority),
         ]
+        self._carry(members, motions)
+        self._carry(members, [accept_tcb(believed.row)])
+
+    def _carry(self, members: list[Member], motions: list[Motion]) -> None:
         numbers = [resolve(members, motion) for motion in motions]
         self.move_clock(self.chain.now() + DELAY_S + 1)
         for number in numbers:
@@ -174,23 +187,19 @@ class Federation:
         wait_for("the coordinator", lambda: listens(port), self.processes)
         self.coordinator = process
 
-    def admit_enclave(self) -> bytes:
-        """Each voting member verifies the registered quote itself, then they admit the enclave."""
+    def registered_enclave(self) -> bytes:
+        """Waits until the ledger has verified and registered the enclave; members verify it again."""
         enclave = b""
 
-        def is_registered() -> bool:
+        def is_active() -> bool:
             nonlocal enclave
             registered = registered_enclaves(self.ledger)
             enclave = registered[-1] if registered else b""
-            return bool(enclave) and self.ledger.enclave(enclave).state is EnclaveState.REGISTERED
+            return bool(enclave) and self.ledger.enclave(enclave).is_active
 
-        wait_for("the enclave's registration", is_registered, self.processes)
-        members = [Member(self.ledger, key) for key in self._member_keys]
-        for member in members[:2]:
-            member.check_enclave(enclave, now_s=self.chain.now(), allow_simulated=True)
-        number = resolve(members, admit_enclave(enclave, self.root))
-        self.move_clock(self.chain.now() + DELAY_S + 1)
-        members[0].execute(number)
+        wait_for("the enclave's registration", is_active, self.processes)
+        member = Member(self.ledger, self._member_keys[0])
+        member.check_enclave(enclave, collateral=self.collateral, now_s=int(time.time()), allow_simulated=True)
         return enclave
 
     def start_participants(self) -> None:
@@ -310,11 +319,14 @@ class Federation:
 
 
 @contextmanager
-def running(options: Options, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[Federation]:
-    """A founded federation with everything started and voted in, for as long as the block runs.
+def founded(
+    options: Options, folder: Path, tell: Callable[[str], None] = lambda _: None, source: Path = ROOT
+) -> Iterator[Federation]:
+    """A federation with chain, votes, platform and coordinator, for as long as the block runs.
 
     folder: where the logs go.  Keys and state are in a temporary folder that is removed.
     tell:   takes a line for people after each step.
+    source: the code that the platform starts.
     """
     logs = folder / "logs"
     with ExitStack() as stack:
@@ -323,15 +335,23 @@ def running(options: Options, folder: Path, tell: Callable[[str], None] = lambda
         stack.callback(processes.stop)
         chain = stack.enter_context(anvil.start(log=logs / "anvil.log"))
         federation = Federation(options, work=work, chain=chain, processes=processes)
+        federation.source = source
         deployment = federation.found()
         tell(f"chain {chain.rpc}, ledger {to_hex(deployment.ledger)}")
         federation.start_platform()
         federation.vote()
+        tell(f"measurement 0x{federation.measurement.hex()[:16]}... and the platform's authority and TCB, by vote")
         federation.start_coordinator()
+        yield federation
+
+
+@contextmanager
+def running(options: Options, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[Federation]:
+    """As `founded`, with participants at work and an enclave that the ledger verified and registered."""
+    with founded(options, folder, tell) as federation:
         federation.start_participants()
-        enclave = federation.admit_enclave()
-        measured = f"measurement 0x{federation.measurement.hex()[:16]}..."
-        tell(f"enclave 0x{enclave.hex()[:16]}..., {measured}, by vote")
+        enclave = federation.registered_enclave()
+        tell(f"enclave 0x{enclave.hex()[:16]}..., registered: its quote verifies on chain")
         yield federation
 
 

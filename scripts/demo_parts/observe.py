@@ -18,6 +18,7 @@ from protocol.events import EnclaveRegistered, Event, topic_of
 from protocol.evidence import MAX_BYTES, parse_evidence
 from protocol.hashing import sha256
 from protocol.keys import to_hex
+from protocol.messages import Claims
 
 MAX_ENVELOPE_BYTES = 1 << 20
 TIMEOUT_S = 10.0
@@ -38,6 +39,14 @@ class Site:
         """Receipts of a round so far; 0 when the coordinator is not in it yet."""
         fields = Fields(decode_map(self._get("/v1/rounds/current"), max_bytes=MAX_ENVELOPE_BYTES), "current round")
         return len(fields.list("received", 256)) if fields.uint("round") == round_id else 0
+
+    def enclave(self) -> tuple[bytes, Claims, bytes] | None:
+        """(quote with its chain, claims, HPKE key) of the enclave that runs; None while there is none."""
+        try:
+            fields = Fields(decode_map(self._get("/v1/enclave"), max_bytes=MAX_ENVELOPE_BYTES), "enclave")
+        except UnavailableError:
+            return None
+        return fields.bytes("quote"), Claims.from_map(fields.map("claims")), fields.bytes("hpke_key")
 
     def model(self, round_id: int) -> bytes:
         """The model that a settled round ended with."""

@@ -22,6 +22,7 @@ from rich.table import Table
 from demo_parts.acts import Lie
 from demo_parts.acts import Progress as RoundProgress
 from demo_parts.record import RoundMetrics
+from demo_parts.tamper import Tampering
 from protocol.keys import to_hex
 
 SIMULATED = "attestation is SIMULATED: it says nothing about hardware"
@@ -83,6 +84,22 @@ class Show:
         self._console.print(f"  transaction {lie.transaction}", soft_wrap=True)
         fee = f"{lie.fee_wei / ETHER:g} ether"
         self._console.print(f"  round {lie.round} is void; for proposing nothing that counts the host loses {fee}\n")
+
+    def tampering(self, tampering: Tampering) -> None:
+        """The enclave that runs other code than members voted for, and who noticed."""
+        self._console.print(
+            f"[bold]Somebody changed one byte[/bold] of {tampering.file}, at offset {tampering.offset}."
+        )
+        self._console.print(f"  measurement by vote   {tampering.expected}", soft_wrap=True)
+        self._console.print(f"  measurement started   {tampering.actual}", soft_wrap=True)
+        for line in tampering.differences:
+            self._console.print(f"  {escape(line)}", soft_wrap=True)
+        refused = f"[red]{escape(tampering.ledger)}[/red]" if tampering.ledger else "nothing: it registered the enclave"
+        self._console.print(f"  the ledger says to its registration: {refused}", soft_wrap=True)
+        said = f"[red]{escape(tampering.participant)}[/red]"
+        self._console.print(f"  a participant that is shown its quote says: {said}", soft_wrap=True)
+        verdict = "refused by both; nobody sealed anything to it" if tampering.is_refused else "NOT REFUSED"
+        self._console.print(f"  [bold]{verdict}[/bold]\n")
 
     def standings(self, standings: list[tuple[bytes, bool, int, int]]) -> None:
         """Reputations and payouts."""
@@ -152,6 +169,10 @@ class JsonShow:
     def lie(self, lie: Lie) -> None:
         """As in Show."""
         self._emit("lie", **asdict(lie))
+
+    def tampering(self, tampering: Tampering) -> None:
+        """As in Show."""
+        self._emit("tampering", **asdict(tampering), refused=tampering.is_refused)
 
     def standings(self, standings: list[tuple[bytes, bool, int, int]]) -> None:
         """As in Show."""

@@ -60,8 +60,10 @@ def test_the_enclave_imports_nothing_heavier_than_numpy_and_cryptography() -> No
     assert {name: names for name, names in wrong.items() if names} == {}
 
 
-def test_only_the_enclaves_entry_touches_sockets_and_nothing_in_it_touches_files() -> None:
+def test_only_the_enclaves_entry_touches_sockets_and_only_what_comes_before_it_files() -> None:
+    before_it = ("coordinator.enclave.loader", "coordinator.enclave.protections")
     enclave = [path for path in modules("coordinator") if is_under(name_of(path), "coordinator.enclave")]
+    enclave = [path for path in enclave if name_of(path) not in before_it]
     outside = ("os", "pathlib", "io", "tempfile", "shutil", "subprocess", "time", "datetime", "ssl", "http", "urllib")
     for path in enclave:
         assert not [name for name in imports_of(path) if is_under(name, *outside)], path
@@ -160,8 +162,10 @@ def test_no_file_uses_pickle() -> None:
     assert places(PYTHON, allows_pickle) == []
 
 
-def test_no_file_runs_text_as_code() -> None:
+def test_only_the_enclaves_loader_runs_text_as_code() -> None:
     def find(path: Path) -> Iterator[str]:
+        if path == ROOT / "coordinator" / "enclave" / "loader.py":
+            return
         for call in calls_of(path):
             if isinstance(call.func, ast.Name) and call.func.id in UNSAFE_CALLS:
                 yield f"line {call.lineno}: {call.func.id}"

@@ -12,13 +12,13 @@ from coordinator import anvil
 from scripts.compile_contracts import compile_all
 
 ROOT = Path(__file__).resolve().parents[2]
-HARNESS = ROOT / "contracts" / "test" / "MessagesHarness.sol"
+HARNESSES = tuple(ROOT / "contracts" / "test" / f"{name}.sol" for name in ("MessagesHarness", "SignaturesHarness"))
 
 
 @pytest.fixture(scope="session")
 def compiled() -> dict[str, dict[str, Any]]:
-    """The four contracts and the harness of their libraries, compiled from the sources as they are now."""
-    return compile_all((HARNESS,))
+    """The four contracts and the harnesses of their libraries, compiled from the sources as they are now."""
+    return compile_all(HARNESSES)
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 
 from coordinator import anvil
+from coordinator.ledger import blank_result
 from protocol import keys
-from protocol.events import CONTRACTS, stream
-from protocol.hashing import sha256
+from protocol.attestation.certificates import parse_certificate, parse_pem_chain
+from protocol.events import CONTRACTS, Action, stream
+from protocol.hashing import keccak256, sha256
 from protocol.outcomes import Outcome, Reason, Status
 from protocol.payouts import payouts
+from protocol.platforms import revocation_data
 from protocol.reputation import Standing
-from scripts.ledger_world import ETHER, LedgerWorld, Refused, counted, default_terms
+from scripts.ledger_world import ETHER, MEASUREMENT, LedgerWorld, Refused, counted, default_terms
 
 ROUND_GAS = 600_000
 """Opening, proposing and settling a round of 20, from the first round on."""
@@ -126,6 +129,56 @@ def test_a_tampered_aggregate_signed_by_the_host_is_refused(rpc: str) -> None:
     assert refused.value.name == "WrongSigner"
     assert refused.value.arguments == {"expected": keys.address(world.enclave_key), "actual": keys.address(host)}
     assert world.read("RoundLedger", "stateOf", 1) == [1]
+
+
+def _platform_revocation(world: LedgerWorld) -> tuple[Action, bytes, bytes]:
+    leaf, *_ = parse_pem_chain(world.platform.pki.chain, count=3)
+    data = revocation_data(world.platform.believed.row.authority, parse_certificate(leaf).serial)
+    return Action.REVOKE_CERTIFICATE, keccak256(data), data
+
+
+REVOKING = {
+    "measurement": lambda world: (Action.REVOKE_MEASUREMENT, MEASUREMENT, b""),
+    "authority": lambda world: (Action.DISTRUST_AUTHORITY, world.platform.believed.row.authority, b""),
+    "platform": _platform_revocation,
+    "enclave": lambda world: (Action.REVOKE_ENCLAVE, world.enclave, b""),
+}
+
+
+@pytest.mark.parametrize("is_proposed", [False, True], ids=["open", "proposed"])
+@pytest.mark.parametrize("what", REVOKING)
+def test_what_members_stop_believing_in_the_middle_of_a_round_voids_it_and_costs_nobody(
+    rpc: str, what: str, is_proposed: bool
+) -> None:
+    world = LedgerWorld(rpc, f"revoked {what} {is_proposed}", participants=7, terms=default_terms(windows=(600,) * 5))
+    round_ = world.finish(world.open(), [counted() for _ in range(7)])
+    if is_proposed:
+        world.propose(round_)
+    world.vote(*REVOKING[what](world))
+
+    with pytest.raises(Refused) as refused:
+        world.settle(round_) if is_proposed else world.propose(round_)
+    assert refused.value.name == "EnclaveInactive"
+    result, outcomes = (round_.result, round_.outcomes) if is_proposed else (blank_result(round_.spec), b"")
+    world.send("RoundLedger", "voidRound", round_.spec, result, outcomes, sender=world.members[0])
+
+    assert world.read("RoundLedger", "stateOf", 1) == [4]
+    assert world.read("RoundLedger", "bondOf", world.coordinator) == [100 * ETHER]
+    assert world.read("RoundLedger", "treasury") == [100 * ETHER]
+
+
+def test_two_epochs_never_share_a_key(rpc: str) -> None:
+    world = LedgerWorld(rpc, "epochs", participants=1)
+    signer, hpke_key = sha256(b"another signer"), sha256(b"another key")
+
+    with pytest.raises(Refused) as refused:
+        world.register(world.enclave_key, hpke_key, epoch=2)
+    assert refused.value.name == "SignerUsed"
+    with pytest.raises(Refused) as refused:
+        world.register(signer, world.hpke_key, epoch=2)
+    assert refused.value.name == "HpkeKeyUsed"
+
+    assert world.register(signer, hpke_key, epoch=2) != world.enclave
 
 
 def test_too_few_counted_void_the_round_without_a_fee(rpc: str) -> None:

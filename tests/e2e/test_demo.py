@@ -237,6 +237,8 @@ def test_a_row_exchanged_with_its_hash_does_not_open_its_update_root(copy: Path)
         (("--rounds", "0"), "1 to 1000"),
         (("--rule", "krum", "--participants", "6"), "at least 7"),
         (("--nonsense",), "--nonsense"),
+        (("--tamper", "coordinator/service.py"), "a measured file of ours, such as coordinator/enclave/rules"),
+        (("--tamper", "protocol/../README.md"), "a measured file of ours"),
     ],
 )
 def test_a_wrong_option_names_the_right_ones_and_starts_nothing(arguments: tuple[str, ...], names: str) -> None:
@@ -246,6 +248,26 @@ def test_a_wrong_option_names_the_right_ones_and_starts_nothing(arguments: tuple
     assert names in done.stderr
     assert "Traceback" not in done.stderr
     assert (set((ROOT / "runs").iterdir()) if (ROOT / "runs").exists() else set()) == before
+
+
+def test_one_changed_byte_of_measured_code_is_refused_by_ledger_and_participant_and_named() -> None:
+    file = "coordinator/enclave/rules/coordinatewise.py"
+    done = run_demo("--json", "--tamper", file, *QUICK)
+    assert (done.returncode, done.stderr) == (0, "")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    [tampering] = [event for event in events if event["event"] == "tampering"]
+    expected, actual = tampering["expected"], tampering["actual"]
+    assert expected != actual
+    assert f"MeasurementNotAllowed (measurement 0x{actual})" in tampering["ledger"]
+    assert tampering["registered"] == 0
+    assert tampering["participant_code"] == 1
+    assert "measurement of the enclave: expected one allowed by vote" in tampering["participant"]
+    assert expected in tampering["participant"]
+    assert actual in tampering["participant"]
+    assert [line.partition(": ours")[0] for line in tampering["differences"]] == [f"differs: code/{file}"]
+    log = (ROOT / events[-1]["run"] / "logs" / "coordinator.log").read_text()
+    assert "MeasurementNotAllowed" in log  # what the host itself was told
+    assert tampering["refused"] is True
 
 
 def test_without_anvil_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,14 +123,17 @@ class Tap:
     def __init__(self, path: Path, behind: Path) -> None:
         self.seen = bytearray()
         self._behind = behind
+        self._ends: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(4)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """No more connections."""
+        """No more connections, and none left open."""
         self._listener.close()
+        for end in self._ends:
+            end.close()
 
     def _accept(self) -> None:
         while True:
@@ -140,6 +143,7 @@ class Tap:
                 return
             door = socket.socket(socket.AF_UNIX)
             door.connect(str(self._behind))
+            self._ends += [host, door]
             threading.Thread(target=self._pump, args=(host, door, None), daemon=True).start()
             threading.Thread(target=self._pump, args=(door, host, self.seen), daemon=True).start()
 

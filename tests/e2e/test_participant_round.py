@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.consortium import about, allow, revoke_certificate
 from participant.chain import Chain, Membership, RoundState
 from participant.journal import new_key_file
 from participant.run import Runner
 from protocol.errors import PolicyError, RoundError, UnavailableError
+from protocol.events import Action
 from protocol.hashing import sha256
 from protocol.keys import address, to_hex
 from tests.support.anvil import TestChain, test_chain
-from tests.support.participant_federation import Federation
+from tests.support.participant_federation import MEASUREMENT, Federation
 
 __all__ = ["test_chain"]  # the fixture
 
@@ -158,25 +160,96 @@ def test_a_receipt_that_was_not_honoured_is_said_and_counted(federation: Federat
     assert alice.broken == 1
 
 
-def test_a_revoked_enclave_gets_nothing(federation: Federation, tmp_path: Path) -> None:
+VOTES_AGAINST = {
+    "enclave": lambda f: about(Action.REVOKE_ENCLAVE, f.enclave),
+    "measurement": lambda f: about(Action.REVOKE_MEASUREMENT, MEASUREMENT),
+    "authority": lambda f: about(Action.DISTRUST_AUTHORITY, f.hardware.vote.row.authority),
+    "platform": lambda f: revoke_certificate(f.hardware.vote.row.authority, f.hardware.serial),
+}
+
+
+@pytest.mark.parametrize("what", VOTES_AGAINST)
+def test_an_enclave_that_members_stopped_believing_gets_nothing(
+    federation: Federation, tmp_path: Path, what: str
+) -> None:
     alice, lines = joined(federation, tmp_path)
     federation.open()
-    federation.revoke_enclave()
+    allow(federation.members, VOTES_AGAINST[what](federation))
     alice.step()
     assert federation.uploads == []
-    assert "not taking part: enclave of the round: expected admitted and active" in lines[-1]
+    assert "not taking part: enclave of the round: expected registered and active" in lines[-1]
 
 
-def test_another_key_than_the_quotes_gets_nothing(federation: Federation, tmp_path: Path) -> None:
+def test_a_platform_whose_security_versions_were_rejected_gets_nothing(federation: Federation, tmp_path: Path) -> None:
     alice, lines = joined(federation, tmp_path)
     federation.open()
-    right, federation.hpke_key = federation.hpke_key, bytes(32)
-    with pytest.raises(UnavailableError, match=r"does not give the enclave's key: .*SHA-256 of the sealing key"):
+    allow(federation.members, about(Action.REJECT_TCB, federation.hardware.vote.row.tcb))
+    alice.step()
+    assert federation.uploads == []
+    assert "not taking part: security versions of the platform: expected accepted by vote" in lines[-1]
+
+
+@pytest.mark.parametrize("given", ["nothing", "other bytes"])
+def test_without_the_collateral_that_members_voted_for_nothing_is_sealed_and_it_is_asked_for_again(
+    federation: Federation, tmp_path: Path, given: str
+) -> None:
+    alice, lines = joined(federation, tmp_path)
+    federation.open()
+    digest = federation.hardware.collateral_hash
+    collateral = federation.blobs.pop(digest)
+    if given == "other bytes":
+        federation.blobs[digest] = collateral.replace(b"SWHardeningNeeded", b"UpToDate")
+    with pytest.raises(UnavailableError, match=r"404|collateral that members voted for was not given"):
         alice.step()
     assert federation.uploads == []
-    federation.hpke_key = right
+    federation.blobs[digest] = collateral
     alice.step()
     assert lines[-1].endswith("verified and kept")
+
+
+def test_the_key_on_the_ledger_is_sealed_to_whatever_the_coordinator_shows(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines = joined(federation, tmp_path)
+    federation.open()
+    right, federation.shown_key = federation.hpke_key, bytes(32)
+    alice.step()  # the enclave could not open what is sealed to another key
+    assert federation.hpke_key == right
+    assert lines[-1].endswith("verified and kept")
+
+
+def test_what_members_stopped_believing_after_the_round_is_said_with_its_end(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines = joined(federation, tmp_path)
+    federation.open()
+    alice.step()
+    federation.settle()
+    allow(federation.members, about(Action.REVOKE_MEASUREMENT, MEASUREMENT))
+    alice.step()
+    assert "round 1: settled, my slot 0 counted as promised" in lines[-1]
+    assert "its enclave would not do any more: measurement of the enclave" in lines[-1]
+    assert alice.broken == 0
+
+
+def test_an_enclave_that_is_shown_directly_is_checked_by_the_same_recipe(federation: Federation) -> None:
+    command = [sys.executable, "-c", "from veriflock import run; from participant.cli import app; exit(run(app))"]
+    command += ["check", "--rpc", federation.test_chain.rpc, "--ledger", to_hex(federation.ledger.address)]
+    command += ["--coordinator", federation.url]
+
+    def check(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=60)
+
+    good = check("--allow-simulated")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "registered and active: I would seal to it" in good.stdout
+    strict = check()
+    assert strict.returncode == 1
+    assert "simulated: says nothing about hardware" in strict.stderr
+    allow(federation.members, about(Action.REVOKE_MEASUREMENT, MEASUREMENT))
+    unvoted = check("--allow-simulated")
+    assert unvoted.returncode == 1
+    assert f"got 0x{MEASUREMENT.hex()}" in unvoted.stderr
 
 
 def test_another_base_model_is_waited_out_not_trained_on(federation: Federation, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from protocol.hashing import sha256
 from protocol.messages import Receipt, RoundResult, Spec
 from protocol.sealing import Payload
 from tests.unit.platform_world import copy_tree, eventually, look, start
-from tests.unit.test_enclave import COHORT, KEY_OF, LAUNCH, Host, payload_of, row_of, seal, send
+from tests.unit.test_enclave import COHORT, KEY_OF, LAUNCH, Hardware, Host, payload_of, row_of, seal, send
 
 
 @pytest.fixture
@@ -86,20 +86,120 @@ def test_the_same_update_under_another_signature_changes_no_leaf(host: Host) -> 
 
 
 @pytest.mark.parametrize("kept", [("keys",), ("keys", "round")], ids=["from nothing", "from an older state"])
-@pytest.mark.xfail(strict=True, reason="needs the platform's counter: docs/trust.md, rolling back")
 def test_a_host_that_gives_back_older_state_gets_no_second_result(host: Host, kept: tuple[str, ...]) -> None:
     spec = opened(host)
     for slot in range(4):
         send(host, spec, slot)
     older = {name: host.blobs[name] for name in kept}
     sealed = [seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(6)]
-    first = host.close()
+    host.close()
     again = Host(Path(), blobs=older, hardware=host.hardware)
-    again.open(spec)
-    for slot in range(5):
-        again.submit(COHORT[slot], sealed[slot])
-    second = again.close()
-    assert second.get("result", first["result"]) == first["result"]
+    assert again.hello["message"].startswith("sealed state")
+    assert "expected version 6" in again.hello["message"]
+    assert again.open(spec)["error"] == "Round"
+    assert again.submit(COHORT[4], sealed[4])["error"] == "Round"
+    assert again.close()["error"] == "Round"
+
+
+def test_state_of_an_older_epoch_is_not_the_next_one_of_a_newer(host: Host) -> None:
+    opened(host)  # version 1, which follows nothing
+    newer = Host(Path(), hardware=host.hardware)
+    mixed = {"keys": newer.blobs["keys"], "round": host.blobs["round"]}
+    assert "epoch" in Host(Path(), blobs=mixed, hardware=host.hardware, fresh=False).hello["message"]
+
+
+def back(host: Host, blobs: dict[str, bytes], fed: dict[int, bytes]) -> Host:
+    """The enclave that comes back with these blobs, in the round, with its rows fed again."""
+    host.hardware.dies_at = ""
+    again = Host(Path(), blobs=blobs, hardware=host.hardware)
+    spec = again.spec()
+    assert again.open(spec) == {"round": 1}
+    for slot in again.hello["missing"]:
+        assert again.ask(op="restore", slot=slot, sealed=fed[slot]) == {"slot": slot}
+    return again
+
+
+STEPS = ["store", "count", "effect"]
+"""The enclave dies before its state is durable; when it is, and not counted; when it is counted, and nobody knows."""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_enclave_that_dies_around_a_receipt_loses_and_doubles_nothing(host: Host, step: str) -> None:
+    spec = opened(host)
+    fed = {slot: seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(4)}
+    receipts = [host.submit(COHORT[slot], fed[slot]) for slot in range(3)]
+    host.hardware.dies_at = step
+    with pytest.raises(EOFError):
+        host.submit(COHORT[3], fed[3])
+    again = back(host, host.blobs, fed)
+    assert again.hello["missing"] == ([0, 1, 2] if step == "store" else [0, 1, 2, 3])
+    assert [again.submit(COHORT[slot], fed[slot]) for slot in range(3)] == receipts
+    last = again.submit(COHORT[3], fed[3])
+    assert Receipt.from_map(last["receipt"]).update == payload_of(spec, 3).update.hash_struct()
+    assert send(again, spec, 3, row=row_of(9))["refused"].startswith("a second update of one participant")
+    assert RoundResult.from_map(again.close()["result"]).counted == 0b1111
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_enclave_that_dies_around_its_result_signs_one(host: Host, step: str) -> None:
+    spec = opened(host)
+    fed = {slot: seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(5)}
+    for slot in range(4):
+        host.submit(COHORT[slot], fed[slot])
+    host.hardware.dies_at = step
+    with pytest.raises(EOFError):
+        host.close()
+    again = back(host, host.blobs, fed)
+    assert again.hello["phase"] == ("collecting" if step == "store" else "signed")
+    first = again.close()
+    late = again.submit(COHORT[4], fed[4])
+    assert "receipt" not in late
+    assert back(again, again.blobs, fed).close() == first
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_enclave_that_dies_when_a_round_is_opened_or_forgotten_comes_back(host: Host, step: str) -> None:
+    spec = host.spec()
+    host.hardware.dies_at = step
+    with pytest.raises(EOFError):
+        host.open(spec)
+    again = back(host, host.blobs, {})
+    again.hardware.dies_at = step
+    with pytest.raises(EOFError):
+        again.ask(op="finish", round=1)
+    last = Host(Path(), blobs=again.blobs, hardware=hardware_of(again))
+    assert last.hello["phase"] == ("collecting" if step == "store" else "idle")
+    assert last.open(host.spec(round_id=2)) == {"round": 2}
+
+
+def hardware_of(host: Host) -> Hardware:
+    host.hardware.dies_at = ""
+    return host.hardware
+
+
+def test_of_two_states_after_the_same_one_the_first_to_be_counted_is_the_only_one(host: Host) -> None:
+    spec = opened(host)
+    fed = {slot: seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(2)}
+    host.submit(COHORT[0], fed[0])
+    older = dict(host.blobs)
+    host.hardware.dies_at = "count"
+    with pytest.raises(EOFError):
+        host.submit(COHORT[1], fed[1])  # its receipt never left
+    with_it = dict(host.blobs)
+    again = back(host, older, fed)
+    other = send(again, spec, 1, row=row_of(9))
+    assert Receipt.from_map(other["receipt"]).update != payload_of(spec, 1).update.hash_struct()
+    refused = Host(Path(), blobs=with_it, hardware=host.hardware).hello
+    assert refused["message"].startswith("sealed state was rolled back: expected version 4")
+
+
+def test_an_enclave_that_was_replaced_while_it_lived_ends_without_an_effect(host: Host) -> None:
+    spec = opened(host)
+    newer = Host(Path(), blobs=host.blobs, hardware=host.hardware)
+    newer.open(spec)
+    with pytest.raises(EOFError):
+        send(host, spec, 0)
+    assert "receipt" in send(newer, spec, 0)
 
 
 def test_an_enclave_that_crashes_leaves_no_core_file(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from coordinator.cli import app as coordinator_app
 from coordinator.consortium_cli import app as consortium_app
 from coordinator.founding import EXAMPLE
 from coordinator.keyfile import read_key
-from protocol.errors import UnavailableError, UnknownNameError
+from coordinator.platform.cli import app as platform_app
+from protocol.errors import PolicyError, UnavailableError, UnknownNameError, VerificationError
 from protocol.keys import address, parse_address, to_hex
 from tests.support.anvil import TestChain
 from tests.support.federation import charter
@@ -89,8 +90,8 @@ def test_from_nothing_to_a_bonded_coordinator(desk: Desk) -> None:
     assert (status["is_coordinator"], status["bond_wei"], status["treasury_wei"]) == (True, wanted, "77")
     assert parse_address(status["account"]) == address(read_key(home / "coordinator.key"))
 
-    root = "0x" + "11" * 32
-    desk.member("propose", "trust-root", root, "--kind", "simulated", *key)
+    measurement = "0x" + "11" * 32
+    desk.member("propose", "allow-measurement", measurement, *key)
     terms = text.split("[terms]")[1].split("\n", 1)[1].split("[[members]]")[0].replace("f = 2 ", "f = 1 ")
     (folder / "terms.toml").write_text(terms)
     charter_option = ("--charter", folder / "federation.json")
@@ -99,21 +100,49 @@ def test_from_nothing_to_a_bonded_coordinator(desk: Desk) -> None:
     shown = json.loads(desk.member("show", "--json"))
     assert [(item["action"], item["executed"]) for item in shown] == [
         ("admit-coordinator", True),
-        ("trust-root", False),
+        ("allow-measurement", False),
         ("set-terms", True),
     ]
-    assert shown[1]["subject"] == root
+    assert shown[1]["subject"] == measurement
 
     with pytest.raises(RevertedError, match="AlreadyVoted"):
         desk.member("vote", 2, *key)
-    with pytest.raises(UnknownNameError, match="unknown action: expected one of admit-coordinator, admit-enclave"):
+    with pytest.raises(UnknownNameError, match="unknown action: expected one of accept-tcb, admit-coordinator"):
         desk.member("propose", "admit-everybody", account, *key)
-    with pytest.raises(UnknownNameError, match="unknown kind of root: expected one of aws, intel, simulated"):
-        desk.member("propose", "trust-root", root, "--kind", "real", *key)
     with pytest.raises(UnknownNameError, match="unknown proposal: expected one of 1, 2, 3, got 9"):
         desk.member("execute", 9, *key)
+    vote_on_a_platform(desk, key)
+
+
+def vote_on_a_platform(desk: Desk, key: tuple[str, Path]) -> None:
+    """Only what follows from collateral under the root that the member names is proposed, and voted for."""
+    platform, file = ("--dir", desk.folder / "platform"), desk.folder / "collateral.json"
+    root = desk.run(platform_app, "root", *platform).strip()
+    desk.run(platform_app, "collateral", *platform, "--output", file)
+    named = ("--kind", "simulated", "--collateral", file)
+    accepted = ("--accept-status", "SWHardeningNeeded")
+    with pytest.raises(PolicyError, match=r"TCB status of the platform: expected one of UpToDate, got SWHardening"):
+        desk.member("propose", "trust-authority", root, *named, *key)
+    with pytest.raises(VerificationError, match="key of the root"):
+        desk.member("propose", "trust-authority", "11" * 32, *named, *accepted, *key)
+    with pytest.raises(UnknownNameError, match="unknown kind of root: expected one of aws, intel, simulated"):
+        desk.member("propose", "trust-authority", root, "--kind", "real", "--collateral", file, *key)
+    with pytest.raises(UnavailableError, match="can't be read"):
+        desk.member("propose", "trust-authority", root, "--kind", "simulated", "--collateral", desk.folder / "no", *key)
+
+    assert desk.member("propose", "trust-authority", root, *named, *accepted, *key) == "proposal 4\n"
+    assert "executed" in desk.member("execute", 4, *key)
+    assert desk.member("propose", "accept-tcb", root, *named, *accepted, *key) == "proposal 5\n"
+    other = desk.folder / "other.json"
+    desk.run(platform_app, "collateral", "--dir", desk.folder / "another", "--output", other)
+    another = desk.run(platform_app, "root", "--dir", desk.folder / "another").strip()
+    with pytest.raises(UnavailableError, match="proposal 5 is not what follows from this collateral"):
+        desk.member("vote", 5, "--root", another, "--kind", "simulated", "--collateral", other, *accepted, *key)
+    with pytest.raises(RevertedError, match="AlreadyVoted"):  # the same as was proposed: only that it is cast already
+        desk.member("vote", 5, "--root", root, *named, *accepted, *key)
+    assert "executed" in desk.member("execute", 5, *key)
     with pytest.raises(UnavailableError, match="is not registered"):
-        desk.member("check-enclave", root)
+        desk.member("check-enclave", "11" * 32, "--collateral", file)
 
 
 def test_init_never_replaces_a_coordinator(desk: Desk) -> None:
@@ -129,12 +158,3 @@ def test_init_never_replaces_a_coordinator(desk: Desk) -> None:
     with pytest.raises(UnavailableError, match=r"coordinator.key exists already"):
         desk.run(coordinator_app, *arguments)
     assert (folder / "home" / "coordinator.key").read_bytes() == before
-
-
-def test_a_measurement_is_the_platforms(desk: Desk) -> None:
-    from coordinator.platform.cli import app as platform_app
-
-    path = desk.folder / "federation.json"
-    path.write_bytes(charter(DIMENSION).encode())
-    mine = desk.run(consortium_app, "measurement", "--charter", path)
-    assert mine == desk.run(platform_app, "measure", "--charter", path)

@@ -70,7 +70,7 @@ def void_reason(world: World, round_id: int) -> VoidReason:
 
 def test_bad_uploads_are_refused_by_name_and_cost_nobody_the_round(world: World) -> None:
     with world.coordinator(last_round=1):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         some = rows(1, 5)
         senders = [address(key) for key in world.participants]
@@ -134,7 +134,7 @@ def test_what_only_the_enclave_can_refuse_is_named_over_the_wire_and_logged(
     caplog.set_level("INFO", "veriflock.coordinator")
     small = [np.full(DIMENSION, value, dtype=np.int16) for value in range(1, 5)]
     with world.coordinator(last_round=1):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         for slot in (0, 2):
             world.send(spec, slot, small[slot])
@@ -162,7 +162,7 @@ def test_what_only_the_enclave_can_refuse_is_named_over_the_wire_and_logged(
 
 def test_evidence_and_blobs_of_a_signed_round_are_public(world: World) -> None:
     with world.coordinator(last_round=2):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         assert world.ask("GET", "/v1/rounds/1/evidence")[0] == 404
         for slot, row in enumerate(rows(2, 4)):
@@ -185,7 +185,7 @@ def test_evidence_and_blobs_of_a_signed_round_are_public(world: World) -> None:
 def test_killed_while_collecting_it_goes_on_with_the_round(world: World) -> None:
     some = rows(3, 4)
     with world.coordinator_process(rounds=1) as process:
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         enclave = world.get("/v1/enclave")
         sealed = world.update(spec, 0, some[0])[1]
@@ -217,7 +217,7 @@ def test_killed_at_every_fourth_durable_write_it_still_settles_the_round(world: 
     path.write_text(path.read_text().replace("port = 0", f"port = {port}"))
     world.url = f"https://127.0.0.1:{port}"
     with coordinators.child(str(Path(__file__).with_name("dying_coordinator.py")), str(path), "4") as process:
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         receipts = [world.send(spec, slot, some[slot]) for slot in range(3)]
         finish(world, 1, spec.deadlines)
@@ -236,7 +236,7 @@ def test_killed_at_every_fourth_durable_write_it_still_settles_the_round(world: 
 def test_an_enclave_that_dies_is_started_again_with_what_it_had(world: World, test_platform: TestPlatform) -> None:
     some = rows(4, 3)
     with world.coordinator(last_round=1):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         first = world.send(spec, 0, some[0])
         for pid in test_platform.enclaves():
@@ -251,7 +251,7 @@ def test_an_enclave_that_dies_is_started_again_with_what_it_had(world: World, te
 def test_a_commitment_is_counted_when_it_comes_late_and_undelivered_when_it_does_not(world: World) -> None:
     some = rows(5, 5)
     with world.coordinator(last_round=1):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         for slot in (0, 1):
             world.send(spec, slot, some[slot])
@@ -269,7 +269,7 @@ def test_a_commitment_is_counted_when_it_comes_late_and_undelivered_when_it_does
 
 def test_too_few_counted_voids_the_round_without_a_fee_and_the_next_one_opens(world: World) -> None:
     with world.coordinator(last_round=2) as running:
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         world.send(spec, 0, rows(6, 1)[0])
         bond = world.ledger.bond(running.service.ledger.opened(1).coordinator)
@@ -282,7 +282,7 @@ def test_too_few_counted_voids_the_round_without_a_fee_and_the_next_one_opens(wo
 
 def test_a_coordinator_that_comes_back_too_late_voids_its_own_round_and_goes_on(world: World) -> None:
     with world.coordinator(last_round=1):
-        world.admit()
+        world.registered()
         spec = world.collecting(1)
         world.send(spec, 0, rows(7, 1)[0])
     world.chain.move_clock_past(spec.deadlines[3])
@@ -303,7 +303,7 @@ def test_a_cohort_smaller_than_the_membership_is_sampled_as_the_chain_says(
     Outbox(MemoryRecords(), test_chain.chain, leaver, timeout_s=30).send("leave/1", leave)
     registered = [address(key) for key in world.participants if key != leaver]
     with world.coordinator(last_round=2):
-        world.admit()
+        world.registered()
         for round_id in (1, 2):
             spec = world.collecting(round_id)
             cohort = world.get("/v1/rounds/current")["cohort"]
@@ -378,7 +378,7 @@ def test_another_charter_or_genesis_model_is_named(world: World) -> None:
 
 def test_the_log_is_one_json_object_a_line_and_holds_no_key(world: World) -> None:
     with world.coordinator_process(rounds=1) as process:
-        world.admit()
+        world.registered()
         world.collecting(1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

@@ -11,11 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from protocol.errors import VeriflockError
+from protocol.events import Action
 from protocol.evidence import parse_evidence
 from protocol.fixedpoint import encode_row
 from protocol.hashing import sha256
 from protocol.keys import address, to_hex
 from protocol.outcomes import Reason
+from protocol.platforms import certificate_id, revocation_data
 from protocol.rulebook import RULE_NAMES
 from tests.support.verified import app, bad_news, copied, flip, honest, named, new_world, run
 from tests.support.world import RoundWorld, terms, write_sums
@@ -152,6 +154,22 @@ def test_whose_federation_it_is_stands_in_the_report_and_can_be_pinned(honest: R
         assert CliRunner().invoke(app, [*arguments, option, "12"]).exit_code == 2
 
 
+@pytest.mark.parametrize("given", ["nothing", "other bytes"])
+def test_without_the_collateral_nobody_can_tell_whether_the_quote_was_good(
+    honest: RoundWorld, tmp_path: Path, given: str
+) -> None:
+    folder = copied(honest, tmp_path)
+    collateral = folder / "artifacts" / "blobs" / honest.hardware.collateral_hash.hex()
+    if given == "nothing":
+        collateral.unlink()
+    else:
+        flip(collateral, 1000)
+    write_sums(folder)
+    report = run(folder, 1, 1)
+    assert named(report, Status.UNKNOWN) == {"quote"}
+    assert named(report, Status.REFUTED) == ({"blobs"} if given == "other bytes" else set())
+
+
 @pytest.mark.parametrize("kind", ["pipe", "link", "linked folder", "link that leads nowhere"])
 def test_what_is_no_file_is_refuted_in_a_run_folder(honest: RoundWorld, tmp_path: Path, kind: str) -> None:
     folder = copied(honest, tmp_path)
@@ -174,6 +192,27 @@ def test_a_row_too_many_in_the_evidence_is_refused(honest: RoundWorld, tmp_path:
     path.write_bytes(replace(evidence, rows=(sha256(row), *evidence.rows[1:])).encode())
     report = run(folder, 2, 2)
     assert named(report, Status.REFUTED) == {"set", "sums"}
+
+
+def test_members_who_change_their_mind_about_platforms_are_followed(tmp_path: Path) -> None:
+    """Every vote about platforms, between two rounds that hold."""
+    with new_world(tmp_path) as world:
+        world.play(terms("median"))
+        believed, stranger = world.hardware.vote, sha256(b"an authority that nobody trusts")
+        world.vote(Action.REJECT_TCB, believed.row.tcb)
+        world.vote(Action.ACCEPT_TCB, believed.row.tcb, believed.row.encode())
+        for authority, serial in ((stranger, 7), (believed.row.authority, 8)):
+            data = revocation_data(authority, serial)
+            world.vote(Action.REVOKE_CERTIFICATE, certificate_id(authority, serial), data)
+        world.vote(Action.DISTRUST_AUTHORITY, believed.row.authority)
+        world.vote(Action.TRUST_AUTHORITY, believed.row.authority, believed.authority.encode())
+        world.play(terms("median"))
+        world.vote(Action.REJECT_TCB, believed.row.tcb)
+        world.vote(Action.REVOKE_ENCLAVE, world.enclave)
+        world.finish()
+    report = run(tmp_path)
+    assert bad_news(report) == []
+    assert report.exit_code == 0
 
 
 def test_random_honest_rounds_hold(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from coordinator.chain import Call
 from coordinator.config import Config, parse_config, render_config
-from coordinator.consortium import about, admit_enclave, allow, trust_root
+from coordinator.consortium import about, accept_tcb, allow, trust_authority
 from coordinator.keyfile import make_certificate, write_key, write_private
 from coordinator.ledger import Ledger, LedgerState
 from coordinator.outbox import MemoryRecords, Outbox
+from coordinator.platform_collateral import ask_collateral
+from coordinator.platform_votes import PlatformVote, read_platform
 from coordinator.server import Coordinator, open_coordinator
 from protocol import fixedpoint, sealing, trees
-from protocol.attestation.trust import RootKind
+from protocol.attestation.trust import RootKind, TrustedRoot
 from protocol.encoding import decode_map
 from protocol.events import Action
 from protocol.keys import address, sign, to_hex
@@ -108,6 +110,10 @@ class World:
     config: Config
     participants: list[bytes]
     """Keys, by ascending address: the index is the slot."""
+    collateral: bytes
+    """The platform's."""
+    believed: PlatformVote
+    """What members voted of it."""
     url: str = ""
     context: ssl.SSLContext = field(init=False)
 
@@ -143,13 +149,13 @@ class World:
         status, body = self.ask("POST", f"/v1/rounds/{round_id}/updates/{sender.hex()}", sealed)
         return status, decode_map(body, max_bytes=1 << 20)
 
-    def admit(self) -> None:
-        """Waits until the enclave is registered and has it admitted."""
-        enclave = self.get("/v1/enclave")["enclave"]
-        wait(lambda: self.ledger.enclave(enclave).expiry > 0)
-        members = self.federation.members
-        verified = members[0].check_enclave(enclave, now_s=int(time.time()), allow_simulated=True)
-        allow(members, admit_enclave(enclave, verified.root_key_hash))
+    def registered(self) -> bytes:
+        """Waits until the enclave that runs is registered, and verifies it again as a member may; returns its id."""
+        enclave: bytes = self.get("/v1/enclave")["enclave"]
+        wait(lambda: self.ledger.enclave(enclave).is_active)
+        member, now_s = self.federation.members[0], int(time.time())
+        member.check_enclave(enclave, collateral=self.collateral, now_s=now_s, allow_simulated=True)
+        return enclave
 
     def collecting(self, round_id: int) -> Spec:
         """The spec of a round once it is collecting."""
@@ -266,11 +272,25 @@ def wait(condition: Callable[[], bool]) -> None:
 
 
 def build(
-    chain: TestChain, at: TestPlatform, folder: Path, name: str, *, participants: int = 4, **changes: object
+    chain: TestChain,
+    at: TestPlatform,
+    folder: Path,
+    name: str,
+    *,
+    participants: int = 4,
+    tcb_expiry: int = 0,
+    **changes: object,
 ) -> World:
-    """A founded federation whose members trust the platform and its measurement, and a coordinator's folder."""
+    """A founded federation whose members believe the platform and its measurement, and a coordinator's folder.
+
+    tcb_expiry: of the platform's TCB row; 0: when its collateral is due.
+    """
     federation = found(chain, name, **changes)
-    allow(federation.members, trust_root(at.root, RootKind.SIMULATED))
+    collateral = ask_collateral(at.socket)
+    believed = believe(collateral, at.root, int(time.time()))
+    allow(federation.members, trust_authority(believed.authority))
+    row = replace(believed.row, expiry=tcb_expiry or believed.row.expiry)
+    allow(federation.members, accept_tcb(row))
     allow(federation.members, about(Action.ALLOW_MEASUREMENT, at.measurement))
     key = chain.key(f"{name} coordinator")
     admit_coordinator(federation, key)
@@ -295,7 +315,20 @@ def build(
     text = render_config(rpc=chain.rpc, ledger=ledger, from_block=block, port=0, platform=str(at.socket), poll_s=0.05)
     (folder / "coordinator.toml").write_text(text)
     config = parse_config(text, folder)
-    return World(chain=chain, federation=federation, folder=folder, config=config, participants=keys)
+    return World(
+        chain=chain,
+        federation=federation,
+        folder=folder,
+        config=config,
+        participants=keys,
+        collateral=collateral,
+        believed=believed,
+    )
+
+
+def believe(collateral: bytes, root: bytes, now_s: int) -> PlatformVote:
+    """What a member votes of a platform, whose root it was told."""
+    return read_platform(collateral, root=TrustedRoot(key_hash=root, kind=RootKind.SIMULATED), now_s=now_s)
 
 
 def rows(seed: int, count: int) -> list[np.ndarray]:

@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from coordinator.consortium import Member, about, admit_enclave, allow, trust_root
+from coordinator.consortium import Member, about, accept_tcb, allow, trust_authority
 from coordinator.deploy import deploy
 from coordinator.enclave.rules import aggregate, flagged, totals
 from coordinator.founding import Founding
 from coordinator.founding import Member as FoundingMember
 from coordinator.ledger import Ledger
 from coordinator.outbox import MemoryRecords, Outbox
-from coordinator.platform.pki import create_pki
-from coordinator.platform.quoting import SimulatedAttester
 from participant.attacks import parse_attack
 from participant.chain import Chain
 from participant.client import Coordinator
@@ -30,23 +27,12 @@ from participant.journal import Journal
 from participant.run import Runner, Settings
 from participant.trainers.softmax import SoftmaxTrainer
 from protocol import keys, sealing
-from protocol.attestation.trust import RootKind
 from protocol.encoding import encode
 from protocol.events import Action
 from protocol.evidence import RoundEvidence
 from protocol.fixedpoint import Int32, decode_row, encode_model, model_step
 from protocol.hashing import sha256
-from protocol.messages import (
-    ENCLAVE_BODY_BYTES,
-    Claims,
-    Receipt,
-    RoundResult,
-    Spec,
-    chain_hash,
-    cohort_hash,
-    enclave_id,
-    report_data,
-)
+from protocol.messages import Claims, Receipt, RoundResult, Spec, chain_hash, cohort_hash
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
 from protocol.rulebook import Rule
 from protocol.sealing import Payload, parse_payload
@@ -54,6 +40,7 @@ from protocol.seeds import cohort_seed, cut
 from protocol.terms import Terms
 from protocol.trees import SetLeaf, column_root, model_root, set_root
 from tests.support.anvil import TestChain
+from tests.support.evidence import make_hardware
 from tests.unit.participant_world import SOFTMAX, hpke_x25519, setup
 
 WINDOWS = (600, 60, 60, 600, 60)
@@ -69,6 +56,8 @@ class Federation:
         self.test_chain, self.name = test_chain, name
         self.enclave_key = sha256(b"enclave", name.encode())
         self.hpke_private, self.hpke_key = hpke_x25519()
+        self.shown_key = self.hpke_key
+        """What the coordinator says the key is."""
         self.model: Int32 = np.zeros(SOFTMAX.dimension, dtype=np.int32)
         self.refuse = False
         """Set: the coordinator sends everybody away."""
@@ -118,30 +107,29 @@ class Federation:
         self.outbox = Outbox(MemoryRecords(), chain, self.operator, timeout_s=30)
 
     def _admit(self) -> None:
-        pki = create_pki(int(time.time()))
+        self.hardware = make_hardware(int(time.time()))
+        believed = self.hardware.vote
+        self.blobs[self.hardware.collateral_hash] = self.hardware.collateral
+        allow(self.members, about(Action.ALLOW_MEASUREMENT, MEASUREMENT))
+        allow(self.members, trust_authority(believed.authority))
+        allow(self.members, accept_tcb(believed.row))
+        allow(self.members, about(Action.ADMIT_COORDINATOR, keys.address(self.operator)))
         block = self.test_chain.chain.block("latest")
         claims = Claims(
             federation=self.ledger.federation, chain_id=self.ledger.identity.chain_id, ledger=self.ledger.address,
             operator=keys.address(self.operator), kem=sealing.KEM_X25519, hpke_key=sha256(self.hpke_key),
             policy=SOFTMAX.sha256(), nonce=block.hash or ZERO, state_version=0, state_hash=ZERO,
+            protections=0,
         )  # fmt: skip
-        attester = SimulatedAttester(
-            pki=pki, attestation_key=ec.generate_private_key(ec.SECP256R1()), measurement=MEASUREMENT
-        )
-        data = report_data(signer=keys.address(self.enclave_key), claims=claims.sha256(), epoch=1)
-        quote = attester.quote(data)
-        self.enclave = enclave_id(quote[:ENCLAVE_BODY_BYTES])
-        allow(self.members, about(Action.ALLOW_MEASUREMENT, MEASUREMENT))
-        allow(self.members, trust_root(pki.root_key_hash, RootKind.SIMULATED))
-        allow(self.members, about(Action.ADMIT_COORDINATOR, keys.address(self.operator)))
-        self.outbox.send("register", self.ledger.register_call(quote, claims, block.number))
-        allow(self.members, admit_enclave(self.enclave, pki.root_key_hash))
+        signer = keys.address(self.enclave_key)
+        shown = {"signer": signer, "claims": claims, "measurement": MEASUREMENT}
+        self.claims, self.chain_quote = claims, self.hardware.chain_quote(**shown)
+        evidence = self.hardware.evidence(**shown, hpke_key=self.hpke_key)
+        self.enclave = evidence.enclave
+        call = self.ledger.register_call(evidence, believed.authority.authority, block.number)
+        self.outbox.send("register", call)
         self.outbox.send("bond", self.ledger.bond_call(10**17))
         self.outbox.send("fund", self.ledger.fund_call(10**17))
-
-    def revoke_enclave(self) -> None:
-        """The consortium votes the enclave out."""
-        allow(self.members, about(Action.REVOKE_ENCLAVE, self.enclave))
 
     def open(self) -> Spec:
         """The next round, with everybody."""
@@ -254,7 +242,8 @@ class Federation:
         if path == "/v1/federation":
             return 200, encode({"charter": SOFTMAX.encode()})
         if path == "/v1/enclave":
-            return 200, encode({"hpke_key": self.hpke_key})
+            shown = {"quote": self.chain_quote, "claims": self.claims.to_map(), "hpke_key": self.shown_key}
+            return 200, encode({"enclave": self.enclave, **shown})
         if path == "/v1/rounds/current":
             return 200, encode({"base": self.base_blob})
         if parts[1] == "blobs" and bytes.fromhex(parts[2]) in self.blobs:

@@ -15,17 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.asymmetric import ec
-from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from web3.utils.address import get_create_address
 
 from coordinator import anvil
 from coordinator.abi import Interface, interfaces
 from coordinator.enclave.rounds import Computed, Entry, Round, compute
-from coordinator.platform.pki import create_pki
-from coordinator.platform.quoting import SimulatedAttester
-from protocol.attestation.trust import RootKind
 from protocol.charter import Charter
 from protocol.events import Action
 from protocol.evidence import RoundEvidence
@@ -40,8 +35,6 @@ from protocol.messages import (
     Update,
     chain_hash,
     cohort_hash,
-    enclave_id,
-    report_data,
 )
 from protocol.outcomes import Reason, outcomes_hash, parse_outcomes
 from protocol.rulebook import RULE_NAMES
@@ -49,6 +42,7 @@ from protocol.sealing import KEM_X25519
 from protocol.seeds import cohort_seed, cut, sample_cohort
 from protocol.terms import Terms
 from protocol.trees import model_root, row_root, set_root
+from tests.support.evidence import make_hardware
 
 DIMENSION = 40
 """Three leaves of the column tree, the last one padded."""
@@ -61,6 +55,7 @@ BUDGET = ETHER // 1000
 WINDOWS = (60, 5, 60, 60, 5)
 MODEL_EXPONENT = -24
 MEASUREMENT = sha256(b"the enclave of these tests")
+HPKE_KEY = sha256(b"hpke key")
 
 Lie = Callable[["Play"], None]
 
@@ -235,9 +230,12 @@ class RoundWorld:
             self.call(key, "Participants", "join", address(key), value=DEPOSIT)
 
     def _register(self) -> None:
-        pki = create_pki(self.now - 1000)
+        self.hardware = make_hardware(self.now - 1000)
+        self.blob(self.hardware.collateral)
+        believed = self.hardware.vote
         self.vote(Action.ALLOW_MEASUREMENT, MEASUREMENT)
-        self.vote(Action.TRUST_ROOT, pki.root_key_hash, abi_encode(["uint8"], [int(RootKind.SIMULATED)]))
+        self.vote(Action.TRUST_AUTHORITY, believed.authority.authority, believed.authority.encode())
+        self.vote(Action.ACCEPT_TCB, believed.row.tcb, believed.row.encode())
         block = self.ask("eth_getBlockByNumber", "latest", False)
         self.claims = Claims(
             federation=self.federation,
@@ -245,20 +243,19 @@ class RoundWorld:
             ledger=self.domain.ledger,
             operator=address(self.coordinator),
             kem=KEM_X25519,
-            hpke_key=sha256(b"hpke key"),
+            hpke_key=sha256(HPKE_KEY),
             policy=self.charter.sha256(),
             nonce=bytes.fromhex(block["hash"][2:]),
             state_version=0,
             state_hash=bytes(32),
+            protections=0,
         )
-        said = report_data(signer=address(self.enclave_key), claims=self.claims.sha256(), epoch=1)
-        attester = SimulatedAttester(
-            pki=pki, attestation_key=ec.generate_private_key(ec.SECP256R1()), measurement=MEASUREMENT
+        evidence = self.hardware.evidence(
+            signer=address(self.enclave_key), claims=self.claims, hpke_key=HPKE_KEY, measurement=MEASUREMENT
         )
-        quote = attester.quote(said)
-        self.enclave = enclave_id(quote[:432])
-        self.call(self.coordinator, "Enclaves", "register", quote, self.claims, int(block["number"], 16))
-        self.vote(Action.ADMIT_ENCLAVE, self.enclave, abi_encode(["bytes32"], [pki.root_key_hash]))
+        self.enclave = evidence.enclave
+        arguments = (evidence.quote, self.claims, HPKE_KEY, believed.authority.authority, int(block["number"], 16))
+        self.call(self.coordinator, "Enclaves", "register", *arguments)
 
     def vote(self, action: Action, subject: bytes, data: bytes = b"", votes: int = 2) -> None:
         """Proposes, votes and executes."""

@@ -47,6 +47,8 @@ def copy_tree(target: Path) -> Path:
     (target / "coordinator" / "enclave").mkdir(parents=True)
     (target / "coordinator" / "__init__.py").write_text('"""Coordinator."""\n')
     (target / "coordinator" / "enclave" / "__init__.py").write_text('"""Enclave."""\n')
+    for name in ("loader", "protections", "syscall_filter"):
+        shutil.copy(ROOT / "coordinator" / "enclave" / f"{name}.py", target / "coordinator" / "enclave")
     main = Path(__file__).with_name("enclave_that_tells.py")
     shutil.copy(main, target / "coordinator" / "enclave" / "__main__.py")
     return target
@@ -76,8 +78,8 @@ class Platform:
         return bytes.fromhex(self.lines[0].split()[1])
 
 
-def start(directory: Path, socket_path: Path, source: Path) -> Platform:
-    arguments = ["serve", "--dir", str(directory), "--socket", str(socket_path), "--source", str(source)]
+def start(directory: Path, socket_path: Path, source: Path, *more: str) -> Platform:
+    arguments = ["serve", "--dir", str(directory), "--socket", str(socket_path), "--source", str(source), *more]
     command = "import sys; from coordinator.platform.cli import app; app(sys.argv[1:])"
     process = subprocess.Popen(
         [sys.executable, "-c", command, *arguments],

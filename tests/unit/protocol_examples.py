@@ -78,4 +78,5 @@ CLAIMS = Claims(
     nonce=some("block hash"),
     state_version=0,
     state_hash=bytes(32),
+    protections=0,
 )

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from coordinator.platform.pki import create_pki, public_bytes, sgx_extension
 from coordinator.platform.quoting import SimulatedAttester, sign_p256
 from protocol.attestation.certificates import SGX_EXTENSION
-from protocol.attestation.quote import Quote, parse_quote
+from protocol.attestation.quote import parse_quote
 from protocol.attestation.trust import RootKind, TrustedRoot, TrustStore
 from protocol.hashing import sha256
 
@@ -41,26 +41,9 @@ def trust(root_key_hash: bytes, kind: RootKind = RootKind.SIMULATED) -> TrustSto
 TRUST_STORE = trust(PKI.root_key_hash)
 
 
-def with_body(**changes: object) -> bytes:
-    """The quote with another body, signed by the same attestation key."""
-    quote = parse_quote(QUOTE)
-    return sign(replace(quote, body=replace(quote.body, **changes)))
-
-
-def with_qe(*, leaf_key: Key = PKI.leaf_key, **changes: object) -> bytes:
-    """The quote with another QE report, signed by the same PCK."""
-    quote = parse_quote(QUOTE)
-    report = replace(quote.qe_report, **changes)
-    return replace(quote, qe_report=report, qe_report_signature=sign_p256(leaf_key, report.encode())).encode()
-
-
 def with_parts(**changes: object) -> bytes:
     """The quote with other parts, nothing signed again."""
     return replace(parse_quote(QUOTE), **changes).encode()
-
-
-def sign(quote: Quote, key: Key = ATTESTATION_KEY) -> bytes:
-    return replace(quote, signature=sign_p256(key, quote.signed)).encode()
 
 
 @dataclass

@@ -12,10 +12,14 @@ import pytest
 from coordinator.enclave.identity import Launch
 from coordinator.enclave.rules import aggregate
 from coordinator.enclave.session import Session
+from coordinator.platform.counters import Counters
 from coordinator.platform.keys import PlatformDirectory
 from coordinator.platform.quoting import SimulatedAttester
 from protocol import fixedpoint, keys, merkle, outcomes, sealing, trees
+from protocol.attestation.protections import Protection
 from protocol.charter import Charter
+from protocol.encoding import decode_map, encode
+from protocol.errors import VerificationError
 from protocol.hashing import sha256
 from protocol.messages import ZERO, Receipt, RoundResult, Spec, Update, chain_hash, cohort_hash
 from protocol.outcomes import Reason, Status
@@ -24,6 +28,7 @@ from protocol.sealing import Payload
 D = 40
 NOW_S = 1_750_000_000
 MEASUREMENT = sha256(b"code")
+PROTECTIONS = Protection.ENVIRONMENT | Protection.SYSTEM_CALL_FILTER
 KEYS = [sha256(b"participant %d" % i) for i in range(6)]
 COHORT = sorted(keys.address(key) for key in KEYS)
 KEY_OF = {keys.address(key): key for key in KEYS}
@@ -37,6 +42,9 @@ class Hardware:
         self._keys = directory.keys(NOW_S)
         directory.close()
         self._measurement = measurement
+        self.counters_path = folder / "counters.cbor"
+        self.counters = Counters(self.counters_path)
+        self.dies_at = ""
 
     def quote(self, report_data: bytes) -> bytes:
         attester = SimulatedAttester(
@@ -46,6 +54,28 @@ class Hardware:
 
     def key(self, purpose: str) -> bytes:
         return self._keys.sealing_key(self._measurement, purpose)
+
+    def advance(self, *, version: int, previous: bytes, state: bytes) -> None:
+        if self.dies_at == "count":
+            raise EOFError("died before it was counted")
+        try:
+            self.counters.advance(INSTANCE, version=version, previous=previous, state=state)
+        except VerificationError as error:
+            raise EOFError(str(error)) from error
+        if self.dies_at == "effect":
+            raise EOFError("died when it was counted")
+
+    def launch(self, *, fresh: bool) -> Launch:
+        counter = self.counters.begin(INSTANCE, fresh=fresh)
+        counted = {"epoch": counter.epoch, "state_version": counter.version, "state_hash": counter.state}
+        return dataclasses.replace(LAUNCH, fresh=fresh, **counted)
+
+    def roll_back(self) -> None:
+        """What the simulated platform can't notice: its own counter put back to the epoch's beginning."""
+        counted = decode_map(self.counters_path.read_bytes(), max_bytes=1 << 20)
+        for counter in counted.values():
+            counter |= {"version": 0, "state": ZERO}
+        self.counters_path.write_bytes(encode(counted))
 
 
 CHARTER = Charter(
@@ -68,7 +98,10 @@ LAUNCH = Launch(
     nonce=sha256(b"block"),
     epoch=1,
     fresh=True,
+    state_version=0,
+    state_hash=ZERO,
 )
+INSTANCE = sha256(b"instance")
 BASE = np.arange(D, dtype=np.int32) * 1000
 
 
@@ -82,15 +115,18 @@ class Host:
         blobs: dict[str, bytes] | None = None,
         hardware: Hardware | None = None,
         fresh: bool | None = None,
+        protections: Protection = PROTECTIONS,
     ) -> None:
         self.blobs = dict(blobs or {})
         self.seen: list[Any] = []
         self.hardware = hardware or Hardware(folder)
-        launch = dataclasses.replace(LAUNCH, fresh=not self.blobs if fresh is None else fresh)
-        self.session = Session(launch, platform=self.hardware, store=self.store)
+        launch = self.hardware.launch(fresh=not self.blobs if fresh is None else fresh)
+        self.session = Session(launch, platform=self.hardware, store=self.store, protections=protections)
         self.hello = self.ask(op="start", sealed=dict(self.blobs))
 
     def store(self, name: str, blob: bytes) -> None:
+        if self.hardware.dies_at == "store":
+            raise EOFError("died before it was stored")
         self.seen.append(blob)
         self.blobs[name] = blob
 
@@ -208,6 +244,7 @@ def test_the_result_is_the_rules_over_the_rows_whatever_the_order_of_arrival(hos
     assert [outcome.status for outcome in said] == [Status.COUNTED] * 2 + [Status.ABSENT] + [Status.COUNTED] * 3
     assert result.set_root == trees.set_root(reply["set"])
 
+    host.hardware.roll_back()  # for once, so that the same keys sign the same round again
     again = Host(tmp_path / "platform", blobs={"keys": host.blobs["keys"]}, hardware=host.hardware)
     again.open(spec)
     for slot in (5, 3, 1, 4, 0):
@@ -367,6 +404,7 @@ def test_a_round_is_opened_once_and_never_again_with_another_spec(host: Host) ->
 def test_sealed_state_of_another_measurement_or_changed_is_refused(host: Host, tmp_path: Path) -> None:
     host.open(host.spec())
     other = Hardware(tmp_path / "platform2", sha256(b"other code"))
+    other.launch(fresh=True)
     assert Host(tmp_path, blobs=host.blobs, hardware=other).hello["error"] == "Verification"
     changed = {**host.blobs, "keys": host.blobs["keys"][:-1] + bytes([host.blobs["keys"][-1] ^ 1])}
     assert Host(tmp_path, blobs=changed, hardware=host.hardware).hello["error"] == "Verification"

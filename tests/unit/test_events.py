@@ -10,6 +10,7 @@ from contracts import artifact
 from protocol import events as e
 from protocol.errors import EncodingError, UnknownNameError
 from protocol.hashing import keccak256
+from protocol.platforms import Tcb, TcbRating
 
 INHERITED = {"EIP712DomainChanged"}
 """OpenZeppelin's; an immutable contract never emits it."""
@@ -34,9 +35,29 @@ def test_every_event_of_the_compiled_contract_is_known_by_its_topic(contract: st
 
 
 def test_an_event_is_parsed_from_its_topics_and_data() -> None:
-    topics = (e.topic_of(e.RootTrusted), b"\x05" * 32)
-    event = e.parse_event("Consortium", topics, (1).to_bytes(32))
-    assert event == e.RootTrusted(root=b"\x05" * 32, kind=e.RootKind.SIMULATED)
+    topics = (e.topic_of(e.AuthorityDistrusted), b"\x05" * 32)
+    event = e.parse_event("Enclaves", topics, (1).to_bytes(32))
+    assert event == e.AuthorityDistrusted(authority=b"\x05" * 32, simulated=True)
+
+
+def test_a_struct_in_an_event_is_the_value_that_was_voted_for() -> None:
+    row = Tcb(
+        authority=b"\x01" * 32,
+        fmspc=b"\x02" * 6,
+        pce_id=b"\x03" * 2,
+        cpu_svn=b"\x04" * 16,
+        pce_svn=5,
+        status=int(TcbRating.SW_HARDENING_NEEDED),
+        expiry=6,
+        collateral=b"\x07" * 32,
+    )
+    topics = (e.topic_of(e.TcbAccepted), row.tcb, row.authority)
+    event = e.parse_event("Enclaves", topics, row.encode() + (1).to_bytes(32))
+    assert event == e.TcbAccepted(tcb=row.tcb, authority=row.authority, value=row, simulated=True)
+
+
+def proposed(action: int) -> bytes:
+    return abi_encode(["uint8", "bytes"], [action, b""])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +68,7 @@ def test_an_event_is_parsed_from_its_topics_and_data() -> None:
         ((e.topic_of(e.Executed),), b"", EncodingError),
         ((e.topic_of(e.Executed), bytes(32)), b"\x00", EncodingError),
         ((e.topic_of(e.MemberRemoved), b"\x01" * 32), b"", EncodingError),
-        ((e.topic_of(e.RootTrusted), bytes(32)), (9).to_bytes(32), EncodingError),
+        ((e.topic_of(e.Proposed), bytes(32), bytes(32), bytes(32)), proposed(15), EncodingError),
         ((e.topic_of(e.MemberAdmitted), bytes(32)), abi_encode(["bytes"], [b"key"]) + bytes(32), EncodingError),
     ],
 )

@@ -9,13 +9,14 @@ import pytest
 
 from participant.chain import ProposedResult
 from participant.journal import StoredReceipt
-from participant.settled import check_leaf, check_outcome, describe
+from participant.settled import check_leaf, check_outcome, check_signed, describe
 from participant.update import prepare
-from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VerificationError
+from protocol.errors import CommitmentMismatchError, LengthError, SignatureError, UnavailableError, VerificationError
+from protocol.keys import address, sign
 from protocol.messages import RoundResult
 from protocol.outcomes import Outcome, Reason, Status, encode_outcomes, outcomes_hash
 from protocol.trees import SetLeaf, set_root
-from tests.unit.participant_world import DOMAIN, ENCLAVE, FEDERATION, KEY, SLOT, SPEC, receipt
+from tests.unit.participant_world import DOMAIN, ENCLAVE, ENCLAVE_KEY, FEDERATION, KEY, SIGNER, SLOT, SPEC, receipt
 
 PAYLOAD = prepare(np.linspace(-1, 1, SPEC.dimension), spec=SPEC, samples=64, key=KEY, domain=DOMAIN).payload
 RECEIPT = StoredReceipt(**dict(zip(("receipt", "signature"), receipt(PAYLOAD.update.hash_struct()), strict=True)))
@@ -44,7 +45,8 @@ def settled(outcome: Outcome = COUNTED, leaf: SetLeaf = MINE) -> tuple[ProposedR
         state=bytes(32),
         enclave=ENCLAVE,
     )
-    return ProposedResult(result=result, outcomes=encode_outcomes(outcomes)), leaves
+    signature = sign(ENCLAVE_KEY, result.digest(DOMAIN))
+    return ProposedResult(result=result, outcomes=encode_outcomes(outcomes), signature=signature), leaves
 
 
 def check(
@@ -108,3 +110,14 @@ def test_a_commitment_is_counted_or_has_one_of_three_reasons() -> None:
     for ignored in (refused, settled(Outcome(status=Status.ABSENT), SetLeaf())):
         with pytest.raises(VerificationError, match="which I committed on chain"):
             check(*ignored, kept=None, commitment=committed)
+
+
+def test_a_result_that_the_enclave_did_not_sign_is_noticed_whatever_the_ledger_let_through() -> None:
+    proposed, _ = settled()
+    check_signed(proposed, signer=SIGNER, domain=DOMAIN)
+    with pytest.raises(SignatureError):
+        check_signed(proposed, signer=address(KEY), domain=DOMAIN)
+    with pytest.raises(SignatureError):
+        check_signed(
+            replace(proposed, signature=sign(KEY, proposed.result.digest(DOMAIN))), signer=SIGNER, domain=DOMAIN
+        )

@@ -20,7 +20,6 @@ from coordinator.platform.keys import PlatformDirectory, read_keys
 from coordinator.platform.manifest import build_image
 from coordinator.platform.serve import listen
 from coordinator.platform.sockets import read_frame, write_frame
-from protocol.attestation.measurement import measure_manifest
 from protocol.attestation.policy import Policy, accept_quote
 from protocol.attestation.trust import RootKind, TrustedRoot, TrustStore
 from protocol.errors import UnavailableError
@@ -57,8 +56,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def test_an_enclave_sees_its_launch_and_nothing_else(platform: Platform) -> None:
     with platform.launch(fresh=True) as door:
         seen = look(door, "numpy", "cbor2", "cryptography", "coincurve", "Crypto.Hash.keccak", "typer", "pytest", "lab")
-    assert seen["launch"] == LAUNCH | {"epoch": seen["launch"]["epoch"]}
-    assert [name for name in seen["environment"] if name not in ("LC_CTYPE",)] == []  # Python sets that one itself
+    assert seen["launch"] == LAUNCH | {"epoch": seen["launch"]["epoch"], "state_version": 0, "state_hash": bytes(32)}
+    assert seen["environment"] == []
+    assert seen["path"] == []
     assert seen["descriptors"] == [0, 1, 2, 3, 4]
     assert len(seen["arguments"]) == 1
     assert seen["blocking"] is True
@@ -138,6 +138,22 @@ def test_fresh_keys_have_a_new_epoch_and_resuming_has_the_same(platform: Platfor
     assert seen == [1, 1, 2]
 
 
+def test_an_enclaves_state_is_counted_and_told_to_its_successor(platform: Platform) -> None:
+    ledger = b"states".ljust(20)
+    first, second = b"1" * 32, b"2" * 32
+    with platform.launch(ledger=ledger) as door:
+        for version, previous, state in ((1, bytes(32), first), (2, first, second)):
+            request = {"op": "advance", "version": version, "previous": previous, "state": state}
+            assert ask_platform(door, request) == {"version": version}
+        assert "version of sealed state" in ask_platform(door, request)["error"]
+    seen = []
+    for fresh in (False, True):
+        with platform.launch(ledger=ledger, fresh=fresh) as door:
+            launch = look(door)["launch"]
+            seen.append((launch["epoch"], launch["state_version"], launch["state_hash"]))
+    assert seen == [(1, 2, second), (2, 0, bytes(32))]
+
+
 def test_there_is_nothing_to_resume_without_fresh_keys_before(platform: Platform) -> None:
     with platform.launch(ledger=b"never seen".ljust(20), fresh=False) as door:
         answer = read_frame(door, max_bytes=1 << 20)
@@ -213,7 +229,7 @@ def test_keys_and_socket_are_their_owners_alone(platform: Platform) -> None:
     with platform.launch() as door:
         look(door)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in platform.directory.iterdir() if path.is_file()}
-    assert modes == {"keys.cbor": 0o600, "epochs.cbor": 0o600, "lock": 0o600}
+    assert modes == {"keys.cbor": 0o600, "counters.cbor": 0o600, "lock": 0o600}
     assert stat.S_IMODE(platform.directory.stat().st_mode) == 0o700
     assert stat.S_IMODE(platform.socket_path.stat().st_mode) == 0o600
 
@@ -223,15 +239,6 @@ def test_the_command_line_says_simulated_and_knows_the_root(platform: Platform) 
     assert platform.lines[1] == f"listening on {platform.socket_path}"
     result = CliRunner().invoke(app, ["root", "--dir", str(platform.directory)])
     assert (result.exit_code, result.output.strip()) == (0, platform.root().hex())
-
-
-def test_measure_prints_what_an_enclave_will_have(platform: Platform, tmp_path: Path) -> None:
-    charter, manifest = tmp_path / "federation.json", tmp_path / "manifest.json"
-    charter.write_bytes(CHARTER)
-    arguments = ["measure", "--charter", str(charter), "--source", str(platform.source), "--manifest", str(manifest)]
-    result = CliRunner().invoke(app, arguments)
-    assert result.output.strip() == measure_manifest(manifest.read_bytes()).hex()
-    assert result.output.strip() == build_image(CHARTER, source=platform.source).measurement.hex()
 
 
 def test_a_second_platform_is_refused(platform: Platform, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the simulated platform reads and keeps: the tree that it measures, its keys, its epochs, its socket."""
+"""What the simulated platform reads and keeps: the tree that it measures, its keys, its socket."""
 
 from __future__ import annotations
 
@@ -52,6 +52,9 @@ def test_the_manifest_of_a_tree_names_its_files(tmp_path: Path, libraries: Path)
         "code/coordinator/__init__.py",
         "code/coordinator/enclave/__init__.py",
         "code/coordinator/enclave/__main__.py",
+        "code/coordinator/enclave/loader.py",
+        "code/coordinator/enclave/protections.py",
+        "code/coordinator/enclave/syscall_filter.py",
         "interpreter/python",
         "site/numpy.libs/libblas.so.3",
         "site/numpy/core.py",
@@ -149,42 +152,24 @@ def test_an_enclave_runs_what_was_measured_whatever_happens_to_the_tree(tmp_path
         ours.settimeout(WAIT_S)
         enclave = EnclaveProcess(image, theirs, staged)
         theirs.close()
-        write_frame(enclave.control, LAUNCH | {"epoch": 1})
+        write_frame(enclave.control, LAUNCH | {"epoch": 1, "state_version": 0, "state_hash": bytes(32)})
         assert look(ours)["pid"] == enclave.pid
         ours.close()
         assert enclave.reap(WAIT_S) == 0
     assert list(staged.iterdir()) == []
 
 
-# Keys, epochs, sockets
+# Keys and sockets
 
 
-def test_an_epoch_is_counted_before_anybody_uses_it(tmp_path: Path) -> None:
-    directory = PlatformDirectory(tmp_path / "dir")
-    try:
-        assert directory.epoch(b"a" * 32, fresh=True) == 1
-        assert directory.epoch(b"b" * 32, fresh=True) == 1
-        assert directory.epoch(b"a" * 32, fresh=True) == 2
-    finally:
-        directory.close()
-    again = PlatformDirectory(tmp_path / "dir")
-    try:
-        assert again.epoch(b"a" * 32, fresh=False) == 2
-        assert again.epoch(b"b" * 32, fresh=False) == 1
-    finally:
-        again.close()
-
-
-@pytest.mark.parametrize("name", ["keys.cbor", "epochs.cbor"])
-def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
+def test_damaged_keys_are_named(tmp_path: Path) -> None:
     directory = PlatformDirectory(tmp_path / "dir")
     try:
         directory.keys(1_760_000_000)
-        directory.epoch(bytes(32), fresh=True)
-        path = tmp_path / "dir" / name
+        path = tmp_path / "dir" / "keys.cbor"
         path.write_bytes(path.read_bytes()[:-1])
-        with pytest.raises(UnavailableError, match=rf"{name} is damaged"):
-            directory.keys(1_760_000_000) if name == "keys.cbor" else directory.epoch(bytes(32), fresh=True)
+        with pytest.raises(UnavailableError, match=r"keys\.cbor is damaged"):
+            directory.keys(1_760_000_000)
     finally:
         directory.close()
 
@@ -199,9 +184,10 @@ def test_a_socket_path_that_cant_be_is_refused(tmp_path: Path) -> None:
         listen(tmp_path / ("x" * 120))
 
 
-def test_a_tree_without_an_enclave_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["__main__.py", "loader.py"])
+def test_a_tree_without_an_enclave_is_refused(tmp_path: Path, missing: str) -> None:
     source = copy_tree(tmp_path / "source")
-    (source / "coordinator" / "enclave" / "__main__.py").unlink()
+    (source / "coordinator" / "enclave" / missing).unlink()
     with pytest.raises(UnavailableError, match="no enclave's code"):
         build_image(CHARTER, source=source)
     with pytest.raises(UnavailableError, match="package no-such-package is not installed"):

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.attestation.policy import Policy, accept_quote, check_policy
+from lab.evidence.faults import SGX, TDX, TDX_15
+from lab.evidence.world import MEASUREMENT, NOW_S, REPORT_DATA, Plan
+from protocol.attestation.policy import Policy, accept_quote, check_policy, parse_policy
+from protocol.attestation.result import Verified
+from protocol.attestation.tcb import TcbStatus
 from protocol.attestation.trust import RootKind
-from protocol.attestation.verify import VerifiedQuote, insecure_verify_unbound_quote, verify_quote
+from protocol.attestation.verify import insecure_verify_quote
 from protocol.errors import LengthError, MalformedError, PolicyError, VerificationError
-from tests.unit.quote_world import MEASUREMENT, NOW_S, QUOTE, REPORT_DATA, TRUST_STORE, with_body
+
+QUOTE, TRUST_STORE = SGX.quote(), SGX.trust_store()
 
 POLICY = Policy(
     measurements=frozenset({MEASUREMENT}),
@@ -20,11 +25,11 @@ POLICY = Policy(
 )
 
 
-def verified(quote: bytes = QUOTE) -> VerifiedQuote:
-    return insecure_verify_unbound_quote(quote, trust_store=TRUST_STORE, now_s=NOW_S)
+def verified(quote: bytes = QUOTE) -> Verified:
+    return insecure_verify_quote(quote, collateral=None, report_data=None, trust_store=TRUST_STORE, now_s=NOW_S)
 
 
-def accept(quote: bytes, policy: Policy) -> VerifiedQuote:
+def accept(quote: bytes, policy: Policy) -> Verified:
     return accept_quote(quote, policy=policy, trust_store=TRUST_STORE, now_s=NOW_S)
 
 
@@ -52,7 +57,7 @@ def test_hardware_of_another_kind_is_refused(kinds: frozenset[RootKind]) -> None
 
 def test_another_measurement_is_refused() -> None:
     with pytest.raises(PolicyError, match="measurement of the enclave"):
-        accept(with_body(mrenclave=bytes(32)), POLICY)
+        accept(SGX.but("body.mrenclave", bytes(32)).quote(), POLICY)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +66,7 @@ def test_another_measurement_is_refused() -> None:
 )
 def test_no_policy_accepts_a_debug_or_privileged_enclave(flags: int, match: str) -> None:
     with pytest.raises(PolicyError, match=match):
-        accept(with_body(flags=flags), POLICY)
+        accept(SGX.but("body.flags", flags).quote(), POLICY)
 
 
 def test_an_old_quote_is_refused_in_both_layers() -> None:
@@ -79,8 +84,14 @@ def test_a_policy_without_reference_values_cant_be_built() -> None:
         Policy(measurements=frozenset({b"short"}), report_data=REPORT_DATA)
     with pytest.raises(LengthError, match="length of report data"):
         Policy(measurements=frozenset({MEASUREMENT}), report_data=b"")
-    with pytest.raises(TypeError, match="report_data"):
-        Policy(measurements=frozenset({MEASUREMENT}))  # type: ignore[call-arg]
+    with pytest.raises(MalformedError, match="without report data"):
+        Policy(measurements=frozenset({MEASUREMENT}))
+    with pytest.raises(MalformedError, match="no Revoked"):
+        replace(POLICY, accept_statuses=frozenset({TcbStatus.REVOKED}))
+    with pytest.raises(MalformedError, match="values of the register rtmr0"):
+        replace(POLICY, registers={"rtmr0": frozenset()})
+    with pytest.raises(LengthError, match="service TD"):
+        replace(POLICY, service_tds=frozenset({bytes(32)}))
 
 
 def test_simulated_is_no_kind_of_hardware() -> None:
@@ -88,8 +99,92 @@ def test_simulated_is_no_kind_of_hardware() -> None:
         replace(POLICY, root_kinds=frozenset({RootKind.SIMULATED}))
 
 
-def test_the_strict_policy_refuses_a_bound_and_genuine_quote_too() -> None:
-    bound = verify_quote(QUOTE, report_data=REPORT_DATA, trust_store=TRUST_STORE, now_s=NOW_S)
-    strict = Policy(measurements=frozenset({MEASUREMENT}), report_data=REPORT_DATA)
-    with pytest.raises(PolicyError, match="steps of the verification that were not done"):
-        check_policy(replace(bound, root_kind=RootKind.INTEL), strict)
+def current(plan: Plan = SGX) -> Verified:
+    """Verified with its collateral."""
+    return insecure_verify_quote(
+        plan.quote(), collateral=plan.collateral(), report_data=None, trust_store=plan.trust_store(), now_s=NOW_S
+    )
+
+
+STRICT = replace(POLICY, insecure_without_collateral=False)
+
+
+def test_a_quote_with_collateral_needs_no_leniency() -> None:
+    accept_quote(QUOTE, policy=STRICT, trust_store=TRUST_STORE, now_s=NOW_S, collateral=SGX.collateral())
+
+
+def test_a_status_is_accepted_by_its_name_alone() -> None:
+    behind = current(SGX.but("tcb_info.tcbLevels.0.tcbStatus", "SWHardeningNeeded"))
+    with pytest.raises(PolicyError, match=r"expected one of UpToDate, got SWHardeningNeeded \(SIMULATED-OutOfDate\)"):
+        check_policy(replace(behind, advisories=("SIMULATED-OutOfDate",)), STRICT)
+    check_policy(behind, replace(STRICT, accept_statuses=frozenset({TcbStatus.SW_HARDENING_NEEDED})))
+
+
+def test_an_unknown_status_is_not_up_to_date() -> None:
+    with pytest.raises(PolicyError, match="TCB status of the platform"):
+        check_policy(replace(current(), tcb_status=None), STRICT)
+
+
+def test_leniency_about_collateral_is_none_about_a_status_that_is_known() -> None:
+    with pytest.raises(PolicyError, match="got OutOfDate"):
+        check_policy(current(SGX.but("platform.pce_svn", 5)), POLICY)
+
+
+def test_registers_have_one_of_the_values_that_the_policy_names() -> None:
+    guest = current(TDX)
+    policy = replace(STRICT, measurements=frozenset({guest.measurement}))
+    check_policy(guest, replace(policy, registers={"rtmr0": frozenset({b"\1" * 48}), "rtmr1": frozenset({bytes(48)})}))
+    for name in ("rtmr1", "pcr1"):
+        with pytest.raises(PolicyError, match=f"{name} of the enclave"):
+            check_policy(guest, replace(policy, registers={name: frozenset({b"\1" * 48})}))
+
+
+def test_service_tds_are_accepted_by_their_measurement() -> None:
+    guest = current(TDX_15.but("body.mrservicetd", b"\1" * 48))
+    policy = replace(STRICT, measurements=frozenset({guest.measurement}))
+    check_policy(guest, replace(policy, service_tds=frozenset({b"\1" * 48})))
+    with pytest.raises(PolicyError, match="service TD of the guest"):
+        check_policy(guest, policy)
+
+
+# A policy in a file
+
+
+def test_a_written_policy_says_what_its_fields_say() -> None:
+    text = b"""{"measurements": ["%s"], "report_data": "%s", "root_kinds": ["intel", "aws"],
+        "accept_statuses": ["UpToDate", "SWHardeningNeeded"], "registers": {"rtmr0": ["00ff"]},
+        "service_tds": [], "allow_simulated_quotes": true}"""
+    assert parse_policy(text % (MEASUREMENT.hex().encode(), REPORT_DATA.hex().encode())) == Policy(
+        measurements=frozenset({MEASUREMENT}),
+        report_data=REPORT_DATA,
+        root_kinds=frozenset({RootKind.INTEL, RootKind.AWS}),
+        accept_statuses=frozenset({TcbStatus.UP_TO_DATE, TcbStatus.SW_HARDENING_NEEDED}),
+        registers={"rtmr0": frozenset({b"\0\xff"})},
+        service_tds=frozenset(),
+        allow_simulated_quotes=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "a map"),
+        (b"{}", "without measurements"),
+        (b'{"insecure_without_reference_values": true}', "without report data"),
+        (b'{"measurment": []}', "field of a policy"),
+        (b'{"measurements": [], "measurements": []}', "twice"),
+        (b'{"measurements": "00"}', "expected a list"),
+        (b'{"measurements": ["0"]}', "hexadecimal"),
+        (b'{"measurements": ["AB"]}', "hexadecimal"),
+        (b'{"measurements": ["00"]}', "length of a measurement"),
+        (b'{"accept_statuses": ["Revoked"], "insecure_without_reference_values": true}', "report data"),
+        (b'{"accept_statuses": ["Fine"]}', "value of accept_statuses"),
+        (b'{"root_kinds": ["simulated"], "insecure_without_reference_values": true}', "report data"),
+        (b'{"allow_simulated_quotes": 1}', "true or false"),
+        (b'{"registers": []}', "a map"),
+    ],
+)
+def test_a_policy_that_is_not_one_is_refused(text: bytes, match: str) -> None:
+    with pytest.raises(MalformedError, match=match):
+        parse_policy(text)

@@ -21,8 +21,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     [
         (("export", "--nonsense"), "there are --ca, --coordinator, --ledger, --out, --round, --rpc, --run"),
         (("participant", "histogram", "--sead", "1"), "there are --data, --dataset, --participants, --seed, --split"),
-        (("nonsense",), "there are consortium, coordinator, doctor, export, participant, platform, verify, version"),
-        (("participant", "train"), "there are charter, genesis, histogram, keygen, leave, reclaim, run, withdraw"),
+        (
+            ("nonsense",),
+            "there are consortium, coordinator, doctor, export, measure, participant, platform, quote, verify, version",
+        ),
+        (("participant", "train"), "there are charter, check, genesis, histogram, keygen, leave, reclaim, run, withdraw"),
     ],
 )
 def test_an_unknown_option_or_command_names_those_that_exist(

@@ -3,17 +3,20 @@
 Responsible for: everything that was in force when a round began, from the state before its event.
 Must not know:   results, artifacts.
 
-Twins: RoundLedger.openRound, Enclaves.register and admit.
+Twins: RoundLedger.openRound, Enclaves.register.
 """
 
 from __future__ import annotations
 
-from protocol.attestation.policy import Policy, accept_quote
-from protocol.attestation.trust import RootKind, TrustedRoot, TrustStore
-from protocol.attestation.verify import VerifiedQuote
-from protocol.errors import VerificationError
+from protocol.attestation.certificates import parse_certificate
+from protocol.attestation.result import Verified
+from protocol.attestation.trust import RootKind
+from protocol.enclaves import Evidence, accept_enclave, platform_of
+from protocol.errors import MalformedError, UnavailableError, VerificationError
+from protocol.hashing import sha256
 from protocol.keys import to_hex
-from protocol.messages import cohort_hash, enclave_id, report_data
+from protocol.messages import cohort_hash
+from protocol.platforms import Authority, Tcb
 from protocol.seeds import cohort_seed, sample_cohort
 from protocol.terms import Terms
 from verifier.state import Enclave, RoundState
@@ -30,9 +33,6 @@ LIFETIME_S = 30 * 86_400
 
 NONCE_BLOCKS = 256
 """The EVM's BLOCKHASH reaches so far back."""
-
-SIGNED_BYTES = 432
-"""Header and body of a quote."""
 
 
 def check_7_opened(case: Case) -> tuple[None, str]:
@@ -65,7 +65,7 @@ def check_8_enclave(case: Case) -> tuple[Enclave, str]:
     """Registered by this coordinator, its claims made for here, its nonce fresh then."""
     enclave = _registered(case)
     event, deployment = enclave.event, case.world.deployment
-    expect("id of the enclave", enclave_id(event.quote[:SIGNED_BYTES]), event.enclave)
+    expect("id of the enclave", evidence_of(enclave).enclave, event.enclave)
     expect("operator", case.opening.coordinator, event.operator)
     claims = event.claims
     expect("operator claimed", event.operator, claims.operator)
@@ -73,7 +73,8 @@ def check_8_enclave(case: Case) -> tuple[Enclave, str]:
     expect("chain id claimed", deployment.chain_id, claims.chain_id)
     expect("ledger claimed", deployment.ledger.address, claims.ledger)
     expect("policy claimed", deployment.consortium.word("charter"), claims.policy)
-    expect("expiry of the registration", enclave.time_s + LIFETIME_S, event.expiry)
+    expect("SHA-256 of the HPKE key", claims.hpke_key, sha256(event.hpke_key))
+    expect("expiry of the registration", _expiry(enclave), event.expiry)
     case.world.calls.hold(enclave.log, event)
     number = enclave.log.block_number
     chain = case.world.chain
@@ -83,28 +84,36 @@ def check_8_enclave(case: Case) -> tuple[Enclave, str]:
     raise VerificationError("nonce claimed", expected="the hash of a block shortly before", actual=claims.nonce)
 
 
-def check_9_quote(case: Case) -> tuple[VerifiedQuote, str]:
-    """The quote was authentic and acceptable when it was registered, by the roots that the members voted for."""
+def check_9_quote(case: Case) -> tuple[Verified, str]:
+    """All eleven steps at the time of registration, under the authority and by the TCB row that members voted for.
+
+    The collateral is a blob of the run, named by the row: where nobody gives it, nobody can tell.
+    """
     enclave = _registered(case)
-    roots = case.round.before.consortium.trusted_roots()
-    store = TrustStore(roots=tuple(TrustedRoot(key_hash=root, kind=kind) for root, kind in sorted(roots.items())))
     event = enclave.event
-    said = report_data(signer=event.signer, claims=event.claims.sha256(), epoch=event.epoch)
-    policy = Policy(
-        measurements=case.round.before.consortium.measurements,
-        report_data=said,
-        allow_simulated_quotes=True,  # the report says SIMULATED wherever it says anything
-        insecure_without_collateral=True,  # stands in what the report lists as not checked
+    authority, row = _believed(enclave)
+    expect("TCB row of the platform", platform_of(event.quote, event.authority).tcb, event.tcb)
+    expect("platform certificate", platform_of(event.quote, event.authority).certificate, event.certificate)
+    verified = accept_enclave(
+        evidence_of(enclave),
+        signer=event.signer,
+        epoch=event.epoch,
+        authority=authority,
+        row=row,
+        measurements=enclave.measurements,
+        collateral=_collateral(case, row),
+        now_s=enclave.time_s,
+        allow_simulated=True,  # the report says SIMULATED wherever it says anything
     )
-    verified = accept_quote(event.quote, policy=policy, trust_store=store, now_s=enclave.time_s)
-    expect("root that the enclave was admitted under", verified.root_key_hash, enclave.root)
-    expect("whether the enclave is simulated", verified.is_simulated, enclave.is_simulated)
+    expect("whether the enclave is simulated", verified.is_simulated, event.simulated)
     kind = "SIMULATED, says nothing about hardware" if verified.is_simulated else verified.root_kind.name.lower()
-    return verified, f"root {verified.root_key_hash.hex()} by vote: {kind}; signatures and report data hold"
+    status = f"{verified.tcb_status} ({', '.join(verified.advisories) or 'no advisories'})"
+    root = f"root {verified.root_key_hash.hex()} by vote: {kind}"
+    return verified, f"{root}; TCB {status}, as voted; {len(verified.checks)} checks of the recipe hold"
 
 
 def check_10_measurement(case: Case) -> tuple[None, str]:
-    """Voted for, admitted and not expired when the round opened; still trusted when its result came and settled."""
+    """Voted for and not expired when the round opened; still trusted when its result came and settled."""
     enclave = _registered(case)
     if enclave.event.measurement not in case.round.before.consortium.measurements:
         raise VerificationError("measurement", expected="one voted for", actual=enclave.event.measurement)
@@ -116,8 +125,8 @@ def check_10_measurement(case: Case) -> tuple[None, str]:
         moments.append(("settling", case.round.before_close))
     for moment, state in moments:
         if state is not None and not state.is_enclave_trusted(enclave.event.enclave):
-            raise VerificationError(f"enclave at {moment}", expected="admitted and trusted", actual="not")
-    return None, f"measurement {enclave.event.measurement.hex()} allowed, enclave admitted, expires {expiry}"
+            raise VerificationError(f"enclave at {moment}", expected="registered and trusted", actual="not")
+    return None, f"measurement {enclave.event.measurement.hex()} allowed, enclave trusted, expires {expiry}"
 
 
 def check_11_spec(case: Case) -> tuple[Terms, str]:
@@ -155,10 +164,12 @@ def check_12_cohort(case: Case) -> tuple[None, str]:
 def is_simulated(case: Case) -> bool:
     """Whether the round's enclave rests on a simulated root, or on none that is known."""
     enclave = case.round.before.enclaves.get(case.spec.enclave)
-    if enclave is None:
-        return True
-    roots = case.round.before.consortium.roots
-    return enclave.root not in roots or roots[enclave.root].kind is RootKind.SIMULATED
+    return enclave is None or enclave.event.simulated
+
+
+def evidence_of(enclave: Enclave) -> Evidence:
+    """As registered."""
+    return Evidence(quote=enclave.event.quote, claims=enclave.event.claims, hpke_key=enclave.event.hpke_key)
 
 
 def expect(what: str, expected: object, actual: object) -> None:
@@ -172,3 +183,37 @@ def _registered(case: Case) -> Enclave:
     if enclave is None:
         raise VerificationError("enclave of the round", expected="a registered one", actual=case.spec.enclave)
     return enclave
+
+
+def _believed(enclave: Enclave) -> tuple[Authority, Tcb]:
+    """The authority and the row by which it was registered, as they stood then."""
+    authority = enclave.platforms.authority(enclave.event.authority)
+    if authority is None:
+        raise VerificationError("authority of the platform", expected="one voted for", actual=enclave.event.authority)
+    row = enclave.platforms.tcb(enclave.event.tcb)
+    if row is None:
+        raise VerificationError("TCB row of the platform", expected="one voted for", actual=enclave.event.tcb)
+    if enclave.event.certificate in enclave.platforms.revoked:
+        raise VerificationError("platform certificate", expected="not revoked", actual=enclave.event.certificate)
+    expect("whether the enclave is simulated", authority.kind is RootKind.SIMULATED, enclave.event.simulated)
+    return authority, row
+
+
+def _expiry(enclave: Enclave) -> int:
+    """What ends first: the registration's own life, the row's, the platform's certificate or its issuer's."""
+    authority, row = _believed(enclave)
+    leaf = platform_of(enclave.event.quote, enclave.event.authority).leaf
+    issuers = (parse_certificate(der) for der in (authority.certificate, authority.root_certificate))
+    ends = (issuer.not_after_s for issuer in issuers)
+    return min(enclave.time_s + LIFETIME_S, row.expiry, leaf.not_after_s, *ends)
+
+
+def _collateral(case: Case, row: Tcb) -> bytes:
+    """Other bytes than the row names are the source's fault: nothing is known of the quote by that."""
+    source = case.world.artifacts
+    if source is None:
+        raise UnavailableError("nobody said where the collateral is", "give --artifacts or --coordinator")
+    try:
+        return source.collateral(row.collateral)
+    except (VerificationError, MalformedError) as error:
+        raise UnavailableError(f"the collateral is not there: {error}", "ask another source for it") from error

@@ -35,7 +35,7 @@ def check_13_result(case: Case) -> tuple[None, str]:
     signer = recover(result.digest(case.world.deployment.domain), proposal.signature)
     enclave = case.round.before.enclaves.get(spec.enclave)
     expect("signer of the result", to_hex(enclave.event.signer) if enclave else None, to_hex(signer))
-    expect("whether the result is simulated", enclave.is_simulated if enclave else None, proposal.simulated)
+    expect("whether the result is simulated", enclave.event.simulated if enclave else None, proposal.simulated)
     expect("hash of the outcomes", keccak256(proposal.outcomes), result.outcomes)
     outcomes = case.outcomes()
     expect("number of outcomes", len(case.opening.cohort), len(outcomes))

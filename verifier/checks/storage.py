@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from protocol import events as e
+from protocol.attestation.certificates import parse_certificate
 from protocol.errors import VerificationError
 from protocol.hashing import keccak256
 from protocol.keys import to_hex
@@ -20,7 +21,17 @@ from verifier.calls import Calls
 from verifier.chain import ChainSource
 from verifier.checks.chain import storage_of
 from verifier.deployment import Deployment
-from verifier.state import Account, Consortium, Entry, Federation, Ledger, Membership, RoundState
+from verifier.state import (
+    Account,
+    Consortium,
+    Entry,
+    Federation,
+    Ledger,
+    Membership,
+    Platforms,
+    RoundState,
+    TrustedAuthority,
+)
 from verifier.storage import Key
 
 Fact = tuple[str, tuple[Key, ...], Any]
@@ -95,8 +106,6 @@ def consortium_facts(state: Consortium) -> Iterator[Fact]:
         yield "_isCoordinator", (coordinator,), True
     for measurement in state.measurements:
         yield "_isAllowed", (measurement,), True
-    for key, root in state.roots.items():
-        yield "_roots", (key,), {"kind": root.kind.value, "isTrusted": root.is_trusted}
     periods = [
         {"hash": terms.hash(), "fromRound": start, "cohortSize": terms.cohort_size}
         | dict(zip(DEADLINES, terms.windows, strict=True))
@@ -143,28 +152,71 @@ def participants_facts(state: Federation) -> Iterator[Fact]:
 
 def enclaves_facts(state: Federation) -> Iterator[Fact]:
     """Storage of Enclaves."""
+    yield from _platform_facts(state.platforms)
     for enclave, known in state.enclaves.items():
+        event = known.event
         yield (
             "_enclaves",
             (enclave,),
             {
-                "signer": known.event.signer,
-                "epoch": known.event.epoch,
+                "operator": event.operator,
+                "expiry": event.expiry,
                 "state": known.state.value,
-                "isSimulated": known.is_simulated,
-                "operator": known.event.operator,
-                "expiry": known.event.expiry,
-                "measurement": known.event.measurement,
-                "hpkeKey": known.event.claims.hpke_key,
-                "root": known.root,
+                "issuer": known.platforms.number(event.authority),
+                "revocations": known.platforms.revocations.get(event.authority, 0),
+                "signer": event.signer,
+                "epoch": event.epoch,
+                "measurement": event.measurement,
+                "hpkeKey": event.claims.hpke_key,
+                "certificate": event.certificate,
             },
         )
-        yield "_isSignerUsed", (known.event.signer,), is_signer_used(state, known.event.signer)
+        yield "_isSignerUsed", (event.signer,), True
+        yield "_isHpkeKeyUsed", (event.claims.hpke_key,), True
 
 
-def is_signer_used(state: Federation, signer: bytes) -> bool:
-    """Whether an enclave with that key was ever admitted."""
-    return any(known.event.signer == signer and any(known.root) for known in state.enclaves.values())
+def _platform_facts(state: Platforms) -> Iterator[Fact]:
+    """Storage of PlatformTrust, which is Enclaves' too."""
+    yield "_issuerCount", (), len(state.issuers)
+    for number, authority in enumerate(state.issuers, 1):
+        yield "_issuerOf", (authority,), number
+        trusted = state.authorities.get(authority)
+        values = {"id": authority, "revocations": state.revocations.get(authority, 0)}
+        yield "_issuers", (number,), values | ({"kind": 0} if trusted is None else _issuer(trusted))
+    for tcb, row in state.tcbs.items():
+        value, is_accepted = row.value, row.is_accepted
+        stored = {
+            "status": value.status,
+            "expiry": value.expiry,
+            "issuer": state.number(value.authority),
+            "collateral": value.collateral,
+        }
+        yield "_rows", (tcb,), stored if is_accepted else dict.fromkeys(stored, 0) | {"collateral": bytes(32)}
+    for certificate in state.revoked:
+        yield "_isRevoked", (certificate,), True
+
+
+def _issuer(trusted: TrustedAuthority) -> dict[str, Any]:
+    """What the registry reads from an authority's certificates, and who its quoting enclave has to be."""
+    value = trusted.value
+    certificate, root = parse_certificate(value.certificate), parse_certificate(value.root_certificate)
+    return {
+        "kind": value.kind.value,
+        "isTrusted": trusted.is_trusted,
+        "expiry": min(certificate.not_after_s, root.not_after_s),
+        "product": value.qe.product,
+        "svn": value.qe.svn,
+        "miscSelect": value.qe.misc_select,
+        "miscSelectMask": value.qe.misc_select_mask,
+        "root": value.root,
+        "x": certificate.public_key[:32],
+        "y": certificate.public_key[32:],
+        "subject": keccak256(certificate.subject),
+        "subjectKeyId": keccak256(certificate.subject_key_id),
+        "mrsigner": value.qe.mrsigner,
+        "attributes": value.qe.attributes,
+        "attributesMask": value.qe.attributes_mask,
+    }
 
 
 def ledger_facts(state: Ledger, genesis: bytes) -> Iterator[Fact]:

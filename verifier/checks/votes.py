@@ -12,9 +12,11 @@ from protocol import events as e
 from protocol.attestation.trust import RootKind
 from protocol.errors import UnavailableError, VerificationError
 from protocol.keys import to_hex
+from protocol.platforms import certificate_id, parse_authority, parse_revocation, parse_tcb
 from verifier.apply import ADDITIONS, apply_
 from verifier.calls import Calls, check_creation
 from verifier.chain import ChainSource
+from verifier.checks.opening import expect
 from verifier.deployment import Contract, Deployment
 from verifier.state import Consortium, Enclave, Entry, Federation, Proposal
 from verifier.transactions import Transaction
@@ -23,11 +25,17 @@ LIFETIME_S = 7 * 86_400
 """Consortium.PROPOSAL_LIFETIME."""
 
 VOTED_EVENTS = (
-    *(e.MemberAdmitted, e.MemberRemoved, e.MeasurementAllowed, e.MeasurementRevoked, e.RootTrusted, e.RootDistrusted),
-    *(e.CoordinatorAdmitted, e.CoordinatorRemoved, e.TermsSet, e.EnclaveAdmitted, e.EnclaveRevoked),
-    *(e.ParticipantSuspended, e.ParticipantReinstated),
+    *(e.MemberAdmitted, e.MemberRemoved, e.MeasurementAllowed, e.MeasurementRevoked, e.CoordinatorAdmitted),
+    *(e.CoordinatorRemoved, e.TermsSet, e.ParticipantSuspended, e.ParticipantReinstated, e.EnclaveRevoked),
+    *(e.AuthorityTrusted, e.AuthorityDistrusted, e.TcbAccepted, e.TcbRejected, e.CertificateRevoked),
 )
 """What only a vote may bring about."""
+
+PLATFORM_ACTIONS = (
+    *(e.Action.TRUST_AUTHORITY, e.Action.DISTRUST_AUTHORITY, e.Action.ACCEPT_TCB, e.Action.REJECT_TCB),
+    *(e.Action.REVOKE_CERTIFICATE, e.Action.REVOKE_ENCLAVE),
+)
+"""What Enclaves carries out."""
 
 
 def check_4_votes(
@@ -155,25 +163,61 @@ def _consequence(state: Federation, proposal: Proposal) -> e.Event:
     account = subject[12:]
     if action is e.Action.SET_TERMS:
         return _terms_set(data, state.ledger.current)
-    if action is e.Action.ADMIT_ENCLAVE:
-        kind = state.consortium.trusted_roots().get(data)
-        return e.EnclaveAdmitted(enclave=subject, root=data, simulated=kind is RootKind.SIMULATED)
-    if action is e.Action.REVOKE_ENCLAVE:
-        return e.EnclaveRevoked(enclave=subject, simulated=_enclave(state, subject).is_simulated)
-    if action is e.Action.TRUST_ROOT:
-        return e.RootTrusted(root=subject, kind=RootKind(int.from_bytes(data)))
+    if action in PLATFORM_ACTIONS:
+        return _platform_consequence(state, action, subject, data)
     simple: dict[e.Action, e.Event] = {
         e.Action.ADMIT_MEMBER: e.MemberAdmitted(member=account, hpke_key=data),
         e.Action.REMOVE_MEMBER: e.MemberRemoved(member=account),
         e.Action.ALLOW_MEASUREMENT: e.MeasurementAllowed(measurement=subject),
         e.Action.REVOKE_MEASUREMENT: e.MeasurementRevoked(measurement=subject),
-        e.Action.DISTRUST_ROOT: e.RootDistrusted(root=subject),
         e.Action.ADMIT_COORDINATOR: e.CoordinatorAdmitted(coordinator=account),
         e.Action.REMOVE_COORDINATOR: e.CoordinatorRemoved(coordinator=account),
         e.Action.SUSPEND_PARTICIPANT: e.ParticipantSuspended(participant=account),
         e.Action.REINSTATE_PARTICIPANT: e.ParticipantReinstated(participant=account),
     }
     return simple[action]
+
+
+def _platform_consequence(state: Federation, action: e.Action, subject: bytes, data: bytes) -> e.Event:
+    """The event of a vote about platforms; the subject has to be the id of what the data say."""
+    match action:
+        case e.Action.TRUST_AUTHORITY:
+            value = parse_authority(data)
+            expect("subject of the proposal", value.authority, subject)
+            return e.AuthorityTrusted(
+                authority=subject,
+                root=value.root,
+                kind=value.kind,
+                certificate=value.certificate,
+                root_certificate=value.root_certificate,
+                qe=value.qe,
+            )
+        case e.Action.DISTRUST_AUTHORITY:
+            return e.AuthorityDistrusted(authority=subject, simulated=_is_simulated(state, subject))
+        case e.Action.ACCEPT_TCB:
+            row = parse_tcb(data)
+            expect("subject of the proposal", row.tcb, subject)
+            simulated = _is_simulated(state, row.authority)
+            return e.TcbAccepted(tcb=subject, authority=row.authority, value=row, simulated=simulated)
+        case e.Action.REJECT_TCB:
+            if subject not in state.platforms.tcbs:
+                raise VerificationError("a TCB row that nobody accepted", actual=subject)
+            authority = state.platforms.tcbs[subject].value.authority
+            return e.TcbRejected(tcb=subject, simulated=_is_simulated(state, authority))
+        case e.Action.REVOKE_CERTIFICATE:
+            authority, serial = parse_revocation(data)
+            expect("subject of the proposal", certificate_id(authority, serial), subject)
+            return e.CertificateRevoked(certificate=subject, authority=authority, serial=serial)
+        case _:
+            return e.EnclaveRevoked(enclave=subject, simulated=_enclave(state, subject).event.simulated)
+
+
+def _is_simulated(state: Federation, authority: bytes) -> bool:
+    """By the kind that the authority was trusted as, which never changes."""
+    known = state.platforms.authorities.get(authority)
+    if known is None:
+        raise VerificationError("an authority that nobody trusted", actual=authority)
+    return known.value.kind is RootKind.SIMULATED
 
 
 def _terms_set(data: bytes, current: int) -> e.Event:

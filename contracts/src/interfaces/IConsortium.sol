@@ -5,9 +5,9 @@ import {Terms} from "../libraries/Messages.sol";
 import {IEventStream} from "./IEventStream.sol";
 
 /// @title The members of a federation, one vote each
-/// @notice Decides by vote who takes part, which measured code may aggregate, which platform roots count, and the
+/// @notice Decides by vote who takes part, which measured code may aggregate, which platforms are believed, and the
 /// terms of future rounds. No vote touches a past round, an open one's terms, somebody's credit, bond or deposit, the
-/// treasury's money, a reputation, or how a kind of root was recorded: there is no function for it.
+/// treasury's money, a reputation, or what kind of root an authority was first trusted under: there is no function for it.
 /// @dev Seams: posted checkpoints come with `openRound` of the ledger, votes by which two thirds void a replay-only
 /// round with the dispute contract; both read `isMember` and `memberCount` here.
 interface IConsortium is IEventStream {
@@ -17,9 +17,11 @@ interface IConsortium is IEventStream {
     /// | AdmitMember | address | HPKE public key of the member |
     /// | RemoveMember, AdmitCoordinator, RemoveCoordinator, SuspendParticipant, ReinstateParticipant | address | empty |
     /// | AllowMeasurement, RevokeMeasurement | measurement | empty |
-    /// | TrustRoot | SHA-256 of the root's public key X || Y | abi.encode(uint8 kind) |
-    /// | DistrustRoot | the same | empty |
-    /// | AdmitEnclave | enclave | abi.encode(bytes32 root) |
+    /// | TrustAuthority | SHA-256 of the CA's public key X || Y | abi.encode(Authority) |
+    /// | DistrustAuthority | the same | empty |
+    /// | AcceptTcb | keccak256(abi.encode(authority, fmspc, pceId, cpuSvn, pceSvn)) | abi.encode(Tcb) |
+    /// | RejectTcb | the same | empty |
+    /// | RevokeCertificate | keccak256(data) | abi.encode(bytes32 authority, uint256 serial) |
     /// | RevokeEnclave | enclave | empty |
     /// | SetTerms | keccak256(data) | abi.encode(Terms terms, uint64 fromRound) |
     enum Action {
@@ -27,23 +29,17 @@ interface IConsortium is IEventStream {
         RemoveMember,
         AllowMeasurement,
         RevokeMeasurement,
-        TrustRoot,
-        DistrustRoot,
+        TrustAuthority,
+        DistrustAuthority,
+        AcceptTcb,
+        RejectTcb,
+        RevokeCertificate,
+        RevokeEnclave,
         AdmitCoordinator,
         RemoveCoordinator,
-        AdmitEnclave,
-        RevokeEnclave,
         SuspendParticipant,
         ReinstateParticipant,
         SetTerms
-    }
-
-    /// @notice Who made the hardware that a root vouches for. Simulated: it says nothing about hardware.
-    enum RootKind {
-        None,
-        Simulated,
-        Intel,
-        Aws
     }
 
     /// @notice A founding or later member, with its HPKE public key.
@@ -56,8 +52,6 @@ interface IConsortium is IEventStream {
     event MemberRemoved(address indexed member);
     event MeasurementAllowed(bytes32 indexed measurement);
     event MeasurementRevoked(bytes32 indexed measurement);
-    event RootTrusted(bytes32 indexed root, RootKind kind);
-    event RootDistrusted(bytes32 indexed root);
     event CoordinatorAdmitted(address indexed coordinator);
     event CoordinatorRemoved(address indexed coordinator);
     /// @notice `terms` are in force from `fromRound` on, and replace whatever was set before for those rounds.
@@ -88,8 +82,8 @@ interface IConsortium is IEventStream {
     /// @notice Since the proposal to add it was made, the subject was removed by a newer vote.
     error StaleProposal(uint256 proposal, uint256 newestAtRemoval);
     error MemberAddressZero();
-    /// @notice A root keeps the kind that it was first trusted as.
-    error WrongRootKind(RootKind expected, RootKind actual);
+    /// @notice A status that is none, which no vote can accept.
+    error NoStatus();
     /// @notice The last member can't be removed, or nobody could ever vote again.
     error LastMember(address member);
     /// @notice A field of the terms is outside its range.
@@ -128,12 +122,6 @@ interface IConsortium is IEventStream {
     function isCoordinator(address account) external view returns (bool);
 
     function isMeasurementAllowed(bytes32 measurement) external view returns (bool);
-
-    /// @notice The kind of a trusted root; None where it is not trusted.
-    function rootKind(bytes32 root) external view returns (RootKind);
-
-    /// @notice Measurement allowed and kind of the root, in one call.
-    function judge(bytes32 measurement, bytes32 root) external view returns (bool allowed, RootKind kind);
 
     function proposalCount() external view returns (uint256);
 

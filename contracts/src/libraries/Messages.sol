@@ -90,6 +90,7 @@ struct Claims {
     bytes32 nonce;
     uint64 stateVersion;
     bytes32 stateHash;
+    uint32 protections; // what the enclave's process got of them, one bit each
 }
 
 /// @notice The fields of a Spec that the consortium fixes by vote, the cohort's size, and the windows.

@@ -1,0 +1,106 @@
+"""How an event lies in a log: its topic, its types, its values.
+
+Responsible for: (topics, data) of a log to an event of a given kind, strictly.
+Must not know:   which events there are (`events.py`), chains, blocks.
+
+Spec: docs/protocol.md section 7.  Source: Solidity's contract ABI specification.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from eth_abi.abi import decode as abi_decode
+from eth_abi.abi import encode as abi_encode
+from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import EncodingError as AbiEncodingError
+
+from protocol.errors import EncodingError
+from protocol.hashing import keccak256
+from protocol.messages import Claims, RoundResult, Spec
+from protocol.platforms import QeIdentity, Tcb
+from protocol.terms import Terms
+
+STRUCTS: dict[str, type[Spec | RoundResult | Claims | Terms | QeIdentity | Tcb]] = {
+    kind.NAME: kind for kind in (Spec, RoundResult, Claims, Terms, QeIdentity, Tcb)
+}
+"""What an event or a call can carry besides plain values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that a contract said; the fields are the ABI's, in its order, an `indexed` one is a topic."""
+
+
+EventT = TypeVar("EventT", bound=Event)
+
+
+def topic_of(kind: type[Event]) -> bytes:
+    """The first topic of an event: keccak256 of its name and types."""
+    types = ",".join(_abi_type(item) for item in dataclasses.fields(kind))
+    return keccak256(f"{kind.__name__}({types})".encode())
+
+
+def decode_event(
+    kind: type[EventT], topics: Sequence[bytes], data: bytes, enums: Mapping[str, type[IntEnum]]
+) -> EventT:
+    """The event of that kind in a log whose first topic is its own.
+
+    enums: the enumerations that fields may have, by their names.
+    Raises: EncodingError for any other spelling of its values than Solidity's.
+    """
+    items = dataclasses.fields(kind)
+    marked = [item for item in items if _is_indexed(item)]
+    others = [item for item in items if not _is_indexed(item)]
+    if len(topics) != 1 + len(marked):
+        raise EncodingError(f"topics of {kind.__name__}", expected=1 + len(marked), actual=len(topics))
+    values = dict(zip([item.name for item in others], _decode(kind, others, data), strict=True))
+    for item, topic in zip(marked, topics[1:], strict=True):
+        (values[item.name],) = _decode(kind, [item], topic)
+    return kind(**{item.name: _value(item, values[item.name], enums) for item in items})
+
+
+def _is_indexed(item: dataclasses.Field[Any]) -> bool:
+    return str(item.metadata["type"]).startswith("indexed ")
+
+
+def _abi_type(item: dataclasses.Field[Any]) -> str:
+    """The canonical ABI type: a struct is the tuple of its members."""
+    kind = str(item.metadata["type"]).removeprefix("indexed ")
+    if kind not in STRUCTS:
+        return kind
+    return f"({','.join(item.metadata['type'] for item in dataclasses.fields(STRUCTS[kind]))})"
+
+
+def _decode(event: type[Event], items: Sequence[dataclasses.Field[Any]], data: bytes) -> tuple[Any, ...]:
+    types = [_abi_type(item) for item in items]
+    try:
+        values = abi_decode(types, data)
+        again = abi_encode(types, values)
+    except (DecodingError, AbiEncodingError, OverflowError, ValueError) as error:
+        raise EncodingError(f"data of {event.__name__} ({error})") from error
+    if again != data:
+        raise EncodingError(f"data of {event.__name__}", expected="the ABI's one encoding", actual=data)
+    return tuple(values)
+
+
+def _value(item: dataclasses.Field[Any], value: Any, enums: Mapping[str, type[IntEnum]]) -> Any:
+    """A decoded value as we spell it: addresses as bytes, structs and enums as ours."""
+    kind = str(item.metadata["type"]).removeprefix("indexed ")
+    if kind in STRUCTS:
+        members = zip(dataclasses.fields(STRUCTS[kind]), value, strict=True)
+        return STRUCTS[kind](**{member.name: _value(member, part, enums) for member, part in members})
+    if item.type in enums:
+        try:
+            return enums[str(item.type)](value)
+        except ValueError as error:
+            raise EncodingError(item.name, expected=f"a value of {item.type}", actual=value) from error
+    if kind == "address":
+        return bytes.fromhex(value[2:])
+    if kind == "address[]":
+        return tuple(bytes.fromhex(address[2:]) for address in value)
+    return tuple(value) if kind.endswith("]") else value
