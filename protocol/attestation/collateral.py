@@ -9,9 +9,9 @@ Must not know:   files, sockets, clocks; which versions are good enough (`tcb_le
 Signatures are over the exact text.  What a signer may do follows from its certificate: a PCK leaf, a CA or the root
 itself is no TCB signer, whatever it has signed.
 
-Format: one JSON object of texts.  Chains are PEM, CRLs (DER) and signatures (r || s) small hexadecimal digits, TCB info
-and QE identity the signed texts themselves.  Any layout that a JSON writer makes will do, from none to any indent, as
-long as all of the object is laid out alike: no byte between the values can change unnoticed.
+Format: one JSON object of texts.  Chains are PEM, CRLs (DER) and signatures (r || s) hexadecimal digits of one case,
+TCB info and QE identity the signed texts themselves.  Any layout that a JSON writer makes will do, from none to any
+indent, as long as all of the object is laid out alike: no byte between the values can change unnoticed.
 """
 
 from __future__ import annotations
@@ -249,8 +249,9 @@ def _part(values: strict_json.Json, name: str) -> bytes:
             return value.encode("ascii")
         except UnicodeEncodeError as error:
             raise EncodingError(f"{name} of the collateral", expected="ASCII") from error
-    if re.fullmatch(r"(?:[0-9a-f]{2})*", value) is None:
-        raise EncodingError(f"{name} of the collateral", expected="small hexadecimal digits")
+    # Services write either; both in one text are nobody's, and a changed letter must not go unnoticed.
+    if re.fullmatch(r"(?:[0-9a-f]{2})*|(?:[0-9A-F]{2})*", value) is None:
+        raise EncodingError(f"{name} of the collateral", expected="hexadecimal digits of one case")
     return bytes.fromhex(value)
 
 

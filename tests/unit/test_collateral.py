@@ -77,8 +77,8 @@ def spoiled(**changes: object) -> bytes:
     [
         (spoiled(extra="0"), "parts of the collateral"),
         (spoiled(pck_crl=None), "pck_crl of the collateral"),
-        (spoiled(pck_crl="AB"), "small hexadecimal digits"),
-        (spoiled(pck_crl="abc"), "small hexadecimal digits"),
+        (spoiled(pck_crl="aB"), "hexadecimal digits of one case"),
+        (spoiled(pck_crl="abc"), "hexadecimal digits of one case"),
         (spoiled(tcb_info=["{}"]), "tcb_info of the collateral"),
         (spoiled(tcb_info="{\u00e9}"), "ASCII"),
         (spoiled(tcb_info_signature="00" * 63), "length of tcb_info_signature"),

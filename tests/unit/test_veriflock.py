@@ -25,7 +25,10 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
             ("nonsense",),
             "there are consortium, coordinator, doctor, export, measure, participant, platform, quote, verify, version",
         ),
-        (("participant", "train"), "there are charter, check, genesis, histogram, keygen, leave, reclaim, run, withdraw"),
+        (
+            ("participant", "train"),
+            "there are charter, check, genesis, histogram, keygen, leave, reclaim, run, withdraw",
+        ),
     ],
 )
 def test_an_unknown_option_or_command_names_those_that_exist(
