@@ -168,7 +168,7 @@ def test_a_participant_leaves_the_coordinator_in_time_for_the_ledger(monkeypatch
     with dripping(b"x: y\r\n") as url, connect(url) as coordinator:
         coordinator.end_within(0.3)
         with pytest.raises(UnavailableError, match="TimeoutError"):
-            coordinator.hpke_key()
+            coordinator.base_blob()
         with pytest.raises(UnavailableError, match="no time left"):
-            coordinator.hpke_key()
+            coordinator.base_blob()
     assert time.monotonic() - started < 5
