@@ -4,7 +4,8 @@ Responsible for: authorities (CAs of platforms' certificates), TCB rows and revo
                  encodings in proposals and the hashes that name them.
 Must not know:   how evidence is verified, who votes, or what a chain is.
 
-Spec: docs/protocol.md section 4.  Twin: contracts/src/interfaces/IPlatformTrust.sol (Authority, QeIdentity, Tcb, TcbStatus).
+Spec: docs/protocol.md section 4.
+Twin: contracts/src/interfaces/IPlatformTrust.sol (Authority, QeIdentity, Tcb, TcbStatus).
 """
 
 from __future__ import annotations

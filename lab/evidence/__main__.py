@@ -12,18 +12,21 @@ from pathlib import Path
 
 from lab.evidence.certificates import NOW_S
 from lab.evidence.faults import FAULTS, LOOK_ALIKE, POLICY, VALID
-from lab.evidence.world import Plan, time_text
+from lab.evidence.world import GUEST_MEASUREMENT, MEASUREMENT, REPORT_DATA, Plan, time_text
+from protocol.attestation.layouts import ReportBody
 
 
 def write(directory: Path, name: str, plan: Plan, expected: dict[str, object]) -> None:
-    """One folder: what a verifier is handed, and what it must say at `at`."""
+    """One folder: what a verifier is handed, what it wants, and what it must say."""
     folder = directory / name
     folder.mkdir(parents=True, exist_ok=True)
     evidence = plan.evidence()
     (folder / "quote").write_bytes(evidence.quote)
     (folder / "collateral.json").write_bytes(evidence.collateral)
     (folder / "root.der").write_bytes(evidence.root)
-    expected = {"at": time_text(NOW_S), "report_data": plan.body.report_data.hex(), **expected}
+    measurement = MEASUREMENT if isinstance(plan.body, ReportBody) else GUEST_MEASUREMENT
+    wanted = {"at": time_text(NOW_S), "report_data": REPORT_DATA.hex(), "measurement": measurement.hex()}
+    expected = {**wanted, **expected}
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="utf-8")
 
 
