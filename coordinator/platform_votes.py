@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.attestation.certificates import Certificate, parse_certificate, parse_pem_chain
-from protocol.attestation.chain import check_ca, check_end_entity, check_issued, check_valid
 from protocol.attestation.collateral import Collateral, VerifiedCollateral, parse_collateral, verify_collateral
 from protocol.attestation.pck import parse_pck_extension
+from protocol.attestation.pck_chain import check_links
 from protocol.attestation.tcb import TcbStatus, Tee
 from protocol.attestation.tcb_levels import check_7_tcb_level, check_8_tcb_status
 from protocol.attestation.trust import TrustedRoot
@@ -100,14 +100,7 @@ def _chain(collateral: Collateral, root: TrustedRoot, now_s: int) -> tuple[Certi
     key_hash = sha256(top.public_key)
     if key_hash != root.key_hash:
         raise VerificationError("key of the root", check=_CHECK, expected=root.key_hash, actual=key_hash)
-    check_ca("root", top, path_length=1, check=_CHECK)
-    check_issued("root", top, top, check=_CHECK)
-    check_ca("CA", issuer, path_length=0, check=_CHECK)
-    check_issued("CA", issuer, top, check=_CHECK)
-    check_end_entity("PCK leaf", leaf, check=_CHECK)
-    check_issued("PCK leaf", leaf, issuer, check=_CHECK)
-    for name, certificate in (("root", top), ("CA", issuer), ("PCK leaf", leaf)):
-        check_valid(name, certificate, now_s, check=_CHECK)
+    check_links(leaf, issuer, top, now_s)
     return leaf, issuer, top
 
 

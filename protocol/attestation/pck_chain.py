@@ -61,15 +61,7 @@ def check_2_chain(quote: Quote, issuer_chain: bytes | None, trust_store: TrustSt
     if root_kind not in (RootKind.INTEL, RootKind.SIMULATED):
         expected = f"one of {trust_store.describe()}, for SGX and TDX"
         raise VerificationError("key of the root", check=_CHECK, expected=expected, actual=root_key_hash)
-    # From the root down: a certificate is believed before what it signed is looked at.
-    check_ca("root", root, path_length=1, check=_CHECK)
-    check_issued("root", root, root, check=_CHECK)
-    check_ca("CA", authority, path_length=0, check=_CHECK)
-    check_issued("CA", authority, root, check=_CHECK)
-    check_end_entity("PCK leaf", leaf, check=_CHECK)
-    check_issued("PCK leaf", leaf, authority, check=_CHECK)
-    for name, certificate in (("root", root), ("CA", authority), ("PCK leaf", leaf)):
-        check_valid(name, certificate, now_s, check=_CHECK)
+    check_links(leaf, authority, root, now_s)
     chain = Chain(
         leaf=leaf,
         authority=authority,
@@ -81,6 +73,22 @@ def check_2_chain(quote: Quote, issuer_chain: bytes | None, trust_store: TrustSt
     window = f"valid {chain.not_before_s} to {chain.not_after_s}"
     saw = f"root {root_key_hash.hex()} of kind {root_kind.name.lower()}, {leaf.common_name} of {authority.common_name}"
     return chain, Check(step=2, name=STEPS[2], saw=f"{saw}, {window}")
+
+
+def check_links(leaf: Certificate, authority: Certificate, root: Certificate, now_s: int) -> None:
+    """Each issued by the next, in its role, all valid now.  Whether the root is believed is not here.
+
+    Raises: VerificationError, SignatureError.
+    """
+    # From the root down: a certificate is believed before what it signed is looked at.
+    check_ca("root", root, path_length=1, check=_CHECK)
+    check_issued("root", root, root, check=_CHECK)
+    check_ca("CA", authority, path_length=0, check=_CHECK)
+    check_issued("CA", authority, root, check=_CHECK)
+    check_end_entity("PCK leaf", leaf, check=_CHECK)
+    check_issued("PCK leaf", leaf, authority, check=_CHECK)
+    for name, certificate in (("root", root), ("CA", authority), ("PCK leaf", leaf)):
+        check_valid(name, certificate, now_s, check=_CHECK)
 
 
 def _ders(quote: Quote, issuer_chain: bytes | None) -> tuple[bytes, ...]:
