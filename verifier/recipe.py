@@ -71,7 +71,8 @@ NOT_CHECKED = (
     " the replay of events, so a call that failed and is shown as one that succeeded is not noticed by that alone",
     "consensus: that this chain is the one that others see (members' checkpoints)",
     "a node's word: over RPC, storage and logs are not proven against the state root; give a dump or a node you trust",
-    "quotes: revocation lists, TCB level and advisories (collateral), and their verification on chain",
+    "quotes: what became known of a platform after the collateral that its TCB row names; collateral of today says"
+    " (veriflock quote verify)",
     "measurement: that the measured code is the source you read (veriflock measure)",
     "refusals: why a slot was refused or does not open; only the enclave saw it",
     "receipts: promises that were broken are known to who holds the receipt",
