@@ -52,6 +52,7 @@ VALID: dict[str, Plan] = {
     "sgx-v3-ppid-2048": SGX.but("certification_type", 2).but("has_pck_chain", True),
     "sgx-v3-ppid-3072": SGX.but("certification_type", 3).but("has_pck_chain", True),
     "sgx-v3-other-fmspc": SGX.but("platform.fmspc", b"\x20\x90\x6f\x10\0\0").but("tcb_info.fmspc", "20906F100000"),
+    "sgx-v3-all-state": SGX.but("body.xfrm", 0xF_FFFF).but("qe_report.xfrm", 0xF_FFFF),
     "sgx-v3-no-auth": SGX.but("qe_auth", b""),
     "sgx-v3-long-auth": SGX.but("qe_auth", bytes(200)),
     "sgx-v4": sgx_plan(4),
@@ -243,6 +244,7 @@ QE_REPORT = (
     _fault("qe-debug", (9,), SGX.but("qe_report.flags", 0x17), 5, "debug flag of the QE"),
     _fault("qe-not-initialised", (9,), SGX.but("qe_report.flags", 0x14), 5, "INIT flag of the QE"),
     _fault("qe-reserved", (1,), SGX.but("qe_report.reserved_2", bytes(31) + b"\1"), 5, "reserved bytes of the QE"),
+    _fault("qe-reserved-state", (1,), SGX.but("qe_report.xfrm", 0xE7 | 1 << 63), 5, "reserved bits of the XFRM"),
     _fault("qe-signed-by-stranger", (2,), SGX.but("qe_signed_by", "stranger"), 5, "signature of the QE report"),
     _fault("qe-signed-by-the-ca", (15,), SGX.but("qe_signed_by", "authority"), 5, "signature of the QE report"),
     _fault("qe-binds-nothing", (19,), SGX.but("qe_binding", bytes(64)), 5, "report data of the QE"),
@@ -293,6 +295,7 @@ BODY = (
     _fault("not-initialised", (9,), SGX.but("body.flags", 0x04), 9, "INIT flag of the report body"),
     _fault("reserved-flag", (9,), SGX.but("body.flags", 0x05 | 1 << 40), 9, "reserved flags of the report body"),
     _fault("no-sse", (9,), SGX.but("body.xfrm", 0xE4), 9, "XFRM of the report body"),
+    _fault("reserved-state", (9,), SGX.but("body.xfrm", 0xE7 | 1 << 20), 9, "reserved bits of the XFRM"),
     _fault(
         "reserved-byte", (9,), SGX.but("body.reserved_4", bytes(41) + b"\x80"), 9, "reserved bytes of the report body"
     ),
@@ -300,6 +303,7 @@ BODY = (
         "guest-reserved-attribute", (9,), TDX.but("body.td_attributes", 1 << 28 | 1 << 40), 9, "reserved attributes"
     ),
     _fault("guest-no-sse", (9,), TDX.but("body.xfam", 0xE4), 9, "XFAM of the guest"),
+    _fault("guest-reserved-state", (9,), TDX.but("body.xfam", 0xE7 | 1 << 63), 9, "reserved bits of the XFAM"),
 )
 
 BINDING = (

@@ -52,6 +52,8 @@ KNOWN_TD_ATTRIBUTES = TD_DEBUG_MASK | TD_SEPT_VE_DISABLE | TD_PKS | TD_KEY_LOCKE
 
 LEGACY_STATE = 0b11
 """x87 and SSE state in XFRM and XFAM; the processor starts nothing without."""
+KNOWN_STATE = (1 << 20) - 1
+"""Components 0 (x87) to 19 (APX) are all that a processor has."""
 
 
 class Field(NamedTuple):

@@ -15,6 +15,7 @@ from protocol.attestation.layouts import (
     FLAG_INIT,
     FLAG_PROVISION_KEY,
     KNOWN_FLAGS,
+    KNOWN_STATE,
     LEGACY_STATE,
     TD_DEBUG_MASK,
     TD_SEPT_VE_DISABLE,
@@ -144,8 +145,7 @@ def _check_enclave(name: str, report: ReportBody, check: str) -> None:
         raise VerificationError(f"INIT flag of the {name}", check=check, expected="set", actual="clear")
     if report.flags & ~KNOWN_FLAGS:
         raise VerificationError(f"reserved flags of the {name}", check=check, expected=0, actual=hex(report.flags))
-    if report.xfrm & LEGACY_STATE != LEGACY_STATE:
-        raise VerificationError(f"XFRM of the {name}", check=check, expected="x87 and SSE", actual=hex(report.xfrm))
+    _check_state(f"XFRM of the {name}", report.xfrm, check)
     if any(report.reserved):
         raise VerificationError(f"reserved bytes of the {name}", check=check, expected=0, actual=report.reserved)
 
@@ -155,8 +155,15 @@ def _check_guest(body: TdReport) -> None:
         raise VerificationError(
             "reserved attributes of the guest", check=_CHECK_BODY, expected=0, actual=hex(body.td_attributes)
         )
-    if body.xfam & LEGACY_STATE != LEGACY_STATE:
-        raise VerificationError("XFAM of the guest", check=_CHECK_BODY, expected="x87 and SSE", actual=hex(body.xfam))
+    _check_state("XFAM of the guest", body.xfam, _CHECK_BODY)
+
+
+def _check_state(what: str, state: int, check: str) -> None:
+    """Processor state that there is, and what nothing starts without."""
+    if state & LEGACY_STATE != LEGACY_STATE:
+        raise VerificationError(what, check=check, expected="x87 and SSE", actual=hex(state))
+    if state & ~KNOWN_STATE:
+        raise VerificationError(f"reserved bits of the {what}", check=check, expected=0, actual=hex(state))
 
 
 def _masked(value: bytes, mask: bytes) -> bytes:

@@ -97,6 +97,9 @@ WE_ARE_STRICTER = {
     "not-initialised": "they do not look at INIT",
     "no-sse": "they do not look at the processor state",
     "guest-no-sse": "the same",
+    "reserved-state": "the same",
+    "qe-reserved-state": "the same",
+    "guest-reserved-state": "the same",
     "other-pceid": "they compare FMSPC and not PCEID",
     "cpusvn-is-not-its-components": "they read one of the two",
 }

@@ -36,7 +36,7 @@ library Quotes {
     bytes16 private constant INIT = 0x01000000000000000000000000000000;
     bytes16 private constant DEBUG = 0x02000000000000000000000000000000;
     bytes16 private constant LAUNCH_KEYS = 0x30000000000000000000000000000000; // PROVISION_KEY, EINITTOKEN_KEY
-    bytes16 private constant RESERVED = 0x08fbffffffffffff0000000000000000;
+    bytes16 private constant RESERVED = 0x08fbffffffffffff0000f0ffffffffff; // of XFRM all above component 19 (APX)
     bytes16 private constant LEGACY_STATE = 0x00000000000000000300000000000000; // x87 and SSE, which every enclave has
 
     /// @notice Lengths and constants, and the PCK's certificate, which ends where the quote does.
