@@ -11,7 +11,7 @@ itself is no TCB signer, whatever it has signed.
 
 Format: one JSON object of texts.  Chains are PEM, CRLs (DER) and signatures (r || s) hexadecimal digits of one case,
 TCB info and QE identity the signed texts themselves.  Any layout that a JSON writer makes will do, from none to any
-indent, as long as all of the object is laid out alike: no byte between the values can change unnoticed.
+indent, and any escapes, as long as all of the object is written alike: no byte between the values can change unnoticed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ TCB_SIGNER_NAME = "SGX TCB Signing"
 """Part of every TCB signer's common name, as Intel's own verifier demands."""
 
 _REVOCATION, _COLLATERAL = "quote 3", "quote 4"
-_OPENING = re.compile(r"\{(?:\n([ \t]{1,16}))?")
+_STRING = re.compile(r'(?s)"((?:[^"\\]++|\\.)*+)"')
+_ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)")
+_FIRST, _NEXT = r'""(?P<colon> ?: ?)(?:""|null)', r'""(?P=colon)(?:""|null)'
+_ON_ONE_LINE = re.compile(rf"\{{(?P<pad> ?){_FIRST}(?:,(?P<gap> ?){_NEXT}(?:,(?P=gap){_NEXT})*)?(?P=pad)\}}(?:\r?\n)?")
+_ON_LINES = re.compile(rf"\{{(?P<line>(?P<end>\r?\n)[ \t]{{0,16}}){_FIRST}(?:,(?P=line){_NEXT})*(?P=end)\}}(?:\r?\n)?")
+"""A map as JSON writers lay it out, without what is between the quotation marks."""
 
 _Parsed = TypeVar("_Parsed")
 
@@ -126,9 +131,9 @@ def parse_collateral(data: bytes) -> Collateral:
     if unknown:
         raise EncodingError("parts of the collateral", expected=", ".join(_NAMES), actual=", ".join(unknown))
     parts = {name: _part(values, name) for name in _NAMES if name != _OPTIONAL}
-    chain = values.get(_OPTIONAL)
-    _check_layout(data.decode(), values)
-    return Collateral(**parts, pck_certificate_chain=None if chain is None else _part(values, _OPTIONAL))
+    chain = None if values.get(_OPTIONAL) is None else _part(values, _OPTIONAL)
+    _check_layout(data.decode())
+    return Collateral(**parts, pck_certificate_chain=chain)
 
 
 def encode_collateral(collateral: Collateral) -> bytes:
@@ -255,15 +260,17 @@ def _part(values: strict_json.Json, name: str) -> bytes:
     return bytes.fromhex(value)
 
 
-def _check_layout(text: str, values: strict_json.Json) -> None:
-    """The text is what a JSON writer makes of these values, with one end of line behind it at most."""
-    opening = _OPENING.match(text)
-    indent = None if opening is None else opening[1]
-    if indent is None:
-        layouts = [json.dumps(values, separators=separators) for separators in ((",", ":"), (", ", ": "))]
-    else:
-        layouts = [json.dumps(values, indent=indent)]
-    if text.removesuffix("\n") not in layouts:
+def _check_layout(text: str) -> None:
+    """The text is as a JSON writer makes it, with one end of line behind it at most.
+
+    Writers differ in space, and in what they escape (PHP slashes, Gson equals signs); none writes a letter in two ways.
+    """
+    skeleton = _STRING.sub('""', text)
+    inside = "".join(_STRING.findall(text))
+    escapes = set(_ESCAPE.findall(inside))
+    letters = {json.loads(f'"{escape}"') for escape in escapes}
+    is_spelled_alike = len(letters) == len(escapes) and letters.isdisjoint(_ESCAPE.sub("", inside))
+    if not is_spelled_alike or not (_ON_ONE_LINE.fullmatch(skeleton) or _ON_LINES.fullmatch(skeleton)):
         raise EncodingError("layout of the collateral", expected="as JSON writers make it, the same throughout")
 
 

@@ -44,12 +44,29 @@ def test_genuine_collateral_is_read_and_written_again(name: str) -> None:
     assert parse_collateral(encode_collateral(collateral)) == collateral
 
 
-@pytest.mark.parametrize("indent", [None, 1, 2, 4, "\t"])
-def test_every_layout_that_a_json_writer_makes_will_do(indent: int | str | None) -> None:
+WRITERS: dict[str, Callable[[dict[str, str]], str]] = {
+    "Python": json.dumps,
+    "JavaScript": lambda values: json.dumps(values, separators=(",", ":")),
+    "no indent": lambda values: json.dumps(values, indent=0),
+    "two spaces": lambda values: json.dumps(values, indent=2),
+    "tabulators": lambda values: json.dumps(values, indent="\t"),
+    "Windows": lambda values: json.dumps(values, indent=2).replace("\n", "\r\n"),
+    "Jackson": lambda values: json.dumps(values, indent=2, separators=(",", " : ")),
+    "Ruby": lambda values: "{ " + json.dumps(values)[1:-1] + " }",
+    "PHP": lambda values: json.dumps(values).replace("/", r"\/"),
+    "Gson": lambda values: json.dumps(values).replace("=", r"\u003d"),
+    ".NET": lambda values: json.dumps(values).replace("+", r"\u002B").replace(r"\"", r"\u0022"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_layout_that_a_json_writer_makes_will_do(writer: str) -> None:
+    write = WRITERS[writer]
     values = json.loads(encode_collateral(PLAN.collateral()))
     backwards = dict(reversed(values.items()))
-    assert parse_collateral(json.dumps(backwards, indent=indent).encode()) == PLAN.collateral()
-    assert parse_collateral(json.dumps(values, indent=indent).encode() + b"\n") == PLAN.collateral()
+    assert parse_collateral(write(backwards).encode()) == PLAN.collateral()
+    for end in ("\n", "\r\n"):
+        assert parse_collateral((write(values) + end).encode()) == PLAN.collateral()
 
 
 @pytest.mark.parametrize(
@@ -60,8 +77,16 @@ def test_every_layout_that_a_json_writer_makes_will_do(indent: int | str | None)
         lambda text: text.replace(b":", b" :", 1),
         lambda text: text.replace(b",", b",\n", 1),
         lambda text: text + b"\n\n",
+        lambda text: b"{ " + text[1:],
+        lambda text: text[:-1] + b" }",
+        lambda text: text.replace(b"/", rb"\/", 1),
+        lambda text: text.replace(b"A", rb"\u0041", 1),
+        lambda text: text.replace(b"/", rb"\u002f").replace(rb"\u002f", rb"\u002F", 1),
     ],
-    ids=["space behind", "space ahead", "one odd space", "one odd line", "two ends of line"],
+    ids=[
+        *("space behind", "space ahead", "one odd space", "one odd line", "two ends of line", "space at the start"),
+        *("space at the end", "one odd slash", "one odd letter", "one odd escape"),
+    ],
 )
 def test_a_layout_that_changes_midway_is_refused(spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(EncodingError, match="layout of the collateral"):
