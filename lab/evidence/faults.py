@@ -163,6 +163,7 @@ REVOCATION = (
     _fault(
         "qe-signer-revoked", (17,), SGX.but("root_crl.serials", (1,)).but("qe_signer.serial", 1), 3, "revocation of the"
     ),
+    _fault("root-revoked", (17,), SGX.but("root_crl.serials", (1,)).but("root.serial", 1), 3, "revocation of the root"),
     _fault("root-crl-expired", (17, 12), SGX.but("root_crl.end_s", NOW_S - 1), 3, "validity of the root CRL"),
     _fault("pck-crl-expired", (17, 12), SGX.but("pck_crl.end_s", NOW_S - 1), 3, "validity of the PCK CRL"),
     _fault("root-crl-in-the-future", (12,), SGX.but("root_crl.start_s", NOW_S + 1), 3, "validity of the root CRL"),

@@ -181,7 +181,7 @@ def check_3_revocation(
     root_crl = _parsed(_REVOCATION, parse_crl, collateral.root_ca_crl)
     check_crl("root CRL", root_crl, root, now_s, check=_REVOCATION)
     _check_number("number of the root CRL", least.root_crl, root_crl.number, _REVOCATION)
-    for name, certificate in (("CA", authority), ("issuer of the PCK CRL", issuers[0])):
+    for name, certificate in (("root", root), ("CA", authority), ("issuer of the PCK CRL", issuers[0])):
         check_not_revoked(name, certificate, root_crl, check=_REVOCATION)
     for name, pem in (("TCB", collateral.tcb_info_issuer_chain), ("QE identity", collateral.qe_identity_issuer_chain)):
         signer = _parse_chain(pem, 2, _COLLATERAL)[0]
