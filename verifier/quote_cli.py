@@ -105,22 +105,23 @@ def verify(
     Exit code: 0 authentic and acceptable, 1 not (with the number of the check), 2 could not tell.
     """
     _check_format(format_)
-    store, is_by_choice = _trust_store(root)
-    nonce_bytes = _nonce(nonce)
-    now_s = _time(at)
-    rules = _policy(policy, is_by_choice, is_bound=nonce is not None, more=_statuses(accept_status))
     try:
+        store, is_by_choice = _trust_store(root)
+        nonce_bytes = _nonce(nonce)
+        now_s = _time(at)
+        rules = _policy(policy, is_by_choice, is_bound=nonce is not None, more=_statuses(accept_status))
         data = _read(file, MAX_EVIDENCE_BYTES)
         collateral_json = None if collateral is None else _read(collateral, MAX_COLLATERAL_BYTES)
         found = examine(data, collateral_json=collateral_json, nonce=nonce_bytes, trust_store=store, now_s=now_s)
         judgement = judge(found, rules)
+    except typer.BadParameter as error:
+        _say_undecided(format_, error.format_message())
+        raise
     except (
         Exception
     ) as error:  # the last resort: a bug of ours is no verdict on anybody, and an exit code of 1 would be
-        why = _why(error)
-        if format_ == "json":
-            sys.stdout.write(undecided_json(why))
-        raise UnavailableError(why) from error
+        _say_undecided(format_, _why(error))
+        raise UnavailableError(_why(error)) from error
     if format_ == "json":
         sys.stdout.write(judgement.to_json())
     else:
@@ -128,6 +129,12 @@ def verify(
         if found.error is not None and found.error.check == "quote 1" and _hint(data):
             typer.echo(_hint(data).lstrip("; "), err=True)
     raise typer.Exit(judgement.exit_code)
+
+
+def _say_undecided(format_: str, why: str) -> None:
+    """Whoever asked for JSON gets some, also where there is no verdict; the text for people is the error's."""
+    if format_ == "json":
+        sys.stdout.write(undecided_json(why))
 
 
 def _trust_store(names: list[str] | None) -> tuple[TrustStore, bool]:
@@ -177,8 +184,8 @@ def _policy(path: Path | None, is_simulated: bool, *, is_bound: bool, more: froz
         )
     try:
         values = dict(strict_json.parse_map(_read(path, MAX_POLICY_BYTES), "policy", max_bytes=MAX_POLICY_BYTES))
-        if is_bound:
-            values.setdefault("insecure_without_binding", True)
+        if is_bound and values.get("insecure_without_binding", False) is False:
+            values["insecure_without_binding"] = True
         if more:
             named = values.get("accept_statuses", [TcbStatus.UP_TO_DATE.value])
             values["accept_statuses"] = [*named, *sorted(more)] if isinstance(named, list) else named
@@ -239,7 +246,7 @@ def _check_format(name: str) -> None:
 
 
 def _usage(option: str, why: str) -> NoReturn:
-    raise typer.BadParameter(why, param_hint=option)
+    raise typer.BadParameter(printable(why), param_hint=option)
 
 
 def _why(error: Exception) -> str:

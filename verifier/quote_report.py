@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from protocol.attestation.policy import Policy, check_policy
-from protocol.attestation.result import STEPS, VERIFIER, Check, Examination, Format, NotChecked
+from protocol.attestation.result import STEPS, VERIFIER, Check, Examination, Facts, Format, NotChecked
 from protocol.attestation.trust import RootKind
 from protocol.errors import PolicyError, show
 from verifier.report import printable
@@ -58,6 +58,8 @@ class Judgement:
     examination: Examination
     refusal: PolicyError | None
     """Why authentic evidence is not acceptable."""
+    undecided: str = ""
+    """Why nobody looked at the evidence."""
 
     @property
     def authentic(self) -> bool | None:
@@ -89,6 +91,8 @@ class Judgement:
         if self.failed is not None and self.authentic is False:
             step, reason = self.failed
             return f"NOT AUTHENTIC: step {step} {STEPS.get(step or 0, '')}: {reason}"
+        if self.undecided:
+            return f"could not tell: {self.undecided}"
         if self.authentic is None:
             missing = [entry for entry in self.examination.not_checked if entry.step != 10]
             steps = ", ".join(f"{entry.step} {entry.name}" for entry in missing)
@@ -180,10 +184,10 @@ def judge(examination: Examination, policy: Policy) -> Judgement:
 
 
 def undecided_json(why: str) -> str:
-    """The JSON where there was no verdict."""
-    names = ("authentic", "acceptable", "format", "root_kind", "tcb_status", "measurement", "report_data")
-    answer: dict[str, Any] = dict.fromkeys(names)
-    answer |= {"advisories": [], "checks": [], "failed": {"step": None, "reason": why}}
+    """The JSON where there was no verdict: the keys of one, and why there is none."""
+    nobody_looked = Examination(checks=(), not_checked=(), facts=Facts(), error=None, verified=None)
+    answer = Judgement(examination=nobody_looked, refusal=None, undecided=why).to_map()
+    answer |= {"checks": [], "failed": {"step": None, "reason": why}}
     return json.dumps(answer, indent=2, ensure_ascii=True) + "\n"
 
 

@@ -240,6 +240,16 @@ def test_a_nonce_stands_for_the_report_data_of_a_policy(desk: Desk) -> None:
     assert run("verify", *files, *policy).exit_code == 2
 
 
+def test_a_nonce_binds_whatever_the_policy_says_of_binding(desk: Desk) -> None:
+    plan = tdx_plan().but("body.report_data", NONCE.ljust(64, b"\0"))
+    files = (*desk.lay(plan), "--root", "simulated")
+    fields = {"measurements": [GUEST_MEASUREMENT.hex()], "allow_simulated_quotes": True}
+    policy = desk.policy(**fields, insecure_without_binding=False)
+    assert verdict(*files, *policy, "--nonce", NONCE.hex(), exit_code=0)["acceptable"] is True
+    assert verdict(*files, *policy, "--nonce", "00", exit_code=1)["failed"]["step"] == 10
+    assert run("verify", *files, *desk.policy(**fields, insecure_without_binding=0), "--nonce", "00").exit_code == 2
+
+
 def test_statuses_on_the_command_line_are_accepted_beside_those_of_the_policy(desk: Desk) -> None:
     files = (*desk.lay(sgx_plan().but("tcb_info.tcbLevels.0.tcbStatus", "SWHardeningNeeded")), "--root", "simulated")
     policy = desk.policy(measurements=[MEASUREMENT.hex()], allow_simulated_quotes=True, report_data=REPORT_DATA.hex())
@@ -269,12 +279,18 @@ def test_collateral_that_is_none_fails_its_step(tmp_path: Path) -> None:
     assert verdict(TDX, "--collateral", tmp_path / "collateral", *AT, exit_code=1)["failed"]["step"] == 4
 
 
+def assert_nobody_could_tell(found: dict[str, Any]) -> None:
+    told = verdict(TDX, *collateral_of(TDX), *AT, exit_code=0)
+    assert list(found) == list(told)
+    assert (found["authentic"], found["acceptable"], found["failed"]["step"]) == (None, None, None)
+    assert found["verdict"] == f"could not tell: {found['failed']['reason']}"
+
+
 def test_a_file_that_is_not_there_is_no_verdict(tmp_path: Path) -> None:
     for arguments in ((tmp_path / "none",), (TDX, "--collateral", tmp_path / "none")):
         result = run("verify", *arguments, "--format", "json")
         assert isinstance(result.exception, UnavailableError)
-        found = json.loads(result.stdout)
-        assert (found["authentic"], found["acceptable"], found["failed"]["step"]) == (None, None, None)
+        assert_nobody_could_tell(json.loads(result.stdout))
 
 
 def test_hexadecimal_text_is_told_apart(tmp_path: Path) -> None:
@@ -302,6 +318,8 @@ def test_what_is_mistyped_is_no_verdict(arguments: tuple[str, ...], why: str) ->
     result = run("verify", TDX, *arguments)
     assert result.exit_code == 2
     assert why in " ".join(result.stderr.replace("│", " ").split())
+    if "--format" not in arguments:
+        assert_nobody_could_tell(json.loads(run("verify", TDX, *arguments, "--format", "json").stdout))
 
 
 def test_a_failure_of_the_verifier_itself_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
