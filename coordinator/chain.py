@@ -18,7 +18,7 @@ from web3.exceptions import Web3Exception
 from web3.providers.rpc.utils import ExceptionRetryConfiguration
 from web3.types import RPCEndpoint
 
-from coordinator.abi import Interface, decode_error, interfaces
+from contracts.abi import Interface, decode_error, interfaces
 from protocol.errors import RoundError, UnavailableError, show
 from protocol.keys import Address, to_hex
 

@@ -63,9 +63,9 @@ def solidity(kind: str, name: str | None = None) -> Any:
 
 
 def solidity_name(item: dataclasses.Field[Any]) -> str:
-    """The name that Solidity and envelopes have for a field of a message."""
+    """The name that Solidity and envelopes have for a field of a message, or of a dataclass that mirrors a struct."""
     head, *rest = item.name.split("_")
-    return item.metadata["name"] or head + "".join(part.capitalize() for part in rest)
+    return item.metadata.get("name") or head + "".join(part.capitalize() for part in rest)
 
 
 class Struct:

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from coordinator import anvil
-from coordinator.abi import decode_error, interfaces
+from contracts.abi import decode_error, interfaces
 from coordinator.deploy import create_addresses
 from coordinator.platform.collateral import Tee, issue_collateral
 from coordinator.platform.pki import create_pki

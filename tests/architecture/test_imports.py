@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from repository import OURS, PACKAGES, ROOT, imports_of, is_under, modules, name_of, texts, tracked, tree_of
 
-# What each may import of ours, itself apart.  contracts is the compiled artifacts as data.
+# What each may import of ours, itself apart.  contracts is the compiled artifacts as data, and their ABI.
 MAY_IMPORT = {
     "protocol": (),
-    "contracts": (),
+    "contracts": ("protocol",),
     "participant": ("protocol", "contracts"),
     "coordinator": ("protocol", "contracts"),
     "coordinator.enclave": ("protocol",),

@@ -19,7 +19,7 @@ from eth_account import Account
 from web3.utils.address import get_create_address
 
 from coordinator import anvil
-from coordinator.abi import Interface, interfaces
+from contracts.abi import Interface, interfaces
 from coordinator.enclave.rounds import Computed, Entry, Round, compute
 from protocol.charter import Charter
 from protocol.events import Action

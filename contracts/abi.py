@@ -1,6 +1,7 @@
 """The contracts' interfaces: arguments to call data, return data and errors to values (events: protocol.events).
 
-Responsible for: Solidity's ABI by the names in the committed artifacts; addresses are 20 bytes on this side.
+Responsible for: Solidity's ABI by the names in the committed artifacts; addresses are 20 bytes on this side, and a
+                 struct is a dataclass with its fields under their Python names.
 Must not know:   the network, or what a call is for.
 """
 
@@ -19,16 +20,16 @@ from contracts import artifact
 from protocol.errors import EncodingError
 from protocol.events import CONTRACTS
 from protocol.hashing import keccak256
-from protocol.messages import Struct, solidity_name
+from protocol.messages import solidity_name
 
 _PANICS = {0x01: "assertion", 0x11: "arithmetic overflow", 0x12: "division by zero", 0x32: "index out of bounds"}
 
 
 class Interface:
-    """One contract's ABI and creation code."""
+    """One contract's ABI and creation code; `loaded` is its artifact where that is not a committed one."""
 
-    def __init__(self, name: str) -> None:
-        loaded = artifact(name)
+    def __init__(self, name: str, loaded: Mapping[str, Any] | None = None) -> None:
+        loaded = artifact(name) if loaded is None else loaded
         self.name = name
         self._bytecode = bytes.fromhex(str(loaded["bytecode"]).removeprefix("0x"))
         abi: list[dict[str, Any]] = loaded["abi"]
@@ -100,8 +101,8 @@ def _to_abi(field: Mapping[str, Any], value: Any) -> Any:
         inner = {**field, "type": kind[: kind.rindex("[")]}
         return [_to_abi(inner, item) for item in value]
     parts = field["components"]
-    if isinstance(value, Struct):
-        names = {solidity_name(item): item.name for item in dataclasses.fields(value)}  # type: ignore[arg-type]
+    if dataclasses.is_dataclass(value):
+        names = {solidity_name(item): item.name for item in dataclasses.fields(value)}
         return tuple(_to_abi(part, getattr(value, names[part["name"]])) for part in parts)
     return tuple(_to_abi(part, item) for part, item in zip(parts, value, strict=True))
 
