@@ -24,32 +24,60 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return _sha256(b"\x01" + left + right).digest()
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaf hashes; at least one.
+class Tree:
+    """A tree that keeps its levels: once it is built, a path of it costs no hash.
 
     Pairing neighbours level by level and carrying an odd last one up is the split at the largest power of two.
     """
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        """leaves: leaf hashes, at least one."""
+        if not leaves:
+            raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
+        self._levels = [list(leaves)]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_above(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """The root."""
+        return self._levels[-1][0]
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return len(self._levels[0])
+
+    def path(self, index: int, *, height: int = 0) -> tuple[bytes, ...]:
+        """The inclusion path of the node at `index` of those `height` levels above the leaves, from the bottom up.
+
+        Such a node is the root of the up to 2**height leaves from index * 2**height on, and its path is that of leaf
+        `index` in a tree of ceil(size / 2**height) leaves, because every level has half of the one below, rounded up.
+        """
+        levels = self._levels[min(height, len(self._levels) - 1) :]
+        _check_index(index, len(levels[0]))
+        path = []
+        for level in levels[:-1]:
+            if index ^ 1 < len(level):
+                path.append(level[index ^ 1])
+            index >>= 1
+        return tuple(path)
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaf hashes; at least one."""
     if not leaves:
         raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
     level = list(leaves)
     while len(level) > 1:
-        pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = pairs + level[len(level) - len(level) % 2 :]
+        level = _above(level)
     return level[0]
 
 
 def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """The inclusion path of one leaf, from the bottom up."""
+    """The inclusion path of one leaf, from the bottom up; of more than one, `Tree` has them cheaper."""
     _check_index(index, len(leaves))
-    path, level = [], list(leaves)
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-        level = pairs + level[len(level) - len(level) % 2 :]
-        index >>= 1
-    return path
+    return list(Tree(leaves).path(index))
 
 
 def verify(expected_root: bytes, *, index: int, size: int, leaf: bytes, path: Sequence[bytes]) -> None:
@@ -70,6 +98,11 @@ def verify(expected_root: bytes, *, index: int, size: int, leaf: bytes, path: Se
         raise ProofError("length of a Merkle path", expected=len(path) - len(rest), actual=len(path))
     if node != expected_root:
         raise ProofError("root of a Merkle path", expected=expected_root, actual=node)
+
+
+def _above(level: list[bytes]) -> list[bytes]:
+    pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+    return pairs + level[len(level) - len(level) % 2 :]
 
 
 def _check_index(index: int, size: int) -> None:

@@ -117,8 +117,24 @@ class Totals:
     """(L, k) inner product with r."""
 
 
-def column_leaves(rows: Int16, aggregate: Int32, totals: Totals) -> list[bytes]:
-    """Data of the column tree's leaves, 128 bytes each.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnData:
+    """A leaf of the column tree with what its two hashes are of.  Nothing here says that they are."""
+
+    data: bytes
+    """As it is hashed, 128 bytes."""
+    columns: bytes
+    """Each counted row's 16 coordinates, int16; 32 bytes a row."""
+    totals: bytes
+    """Each counted row's kept, deviation and alignment over leaves 0..l; 20 bytes a row."""
+
+
+TOTALS_DTYPE = np.dtype([("kept", ">u4"), ("deviation", ">u8"), ("alignment", ">i8")])
+"""The totals of one slot in the 20 bytes that a column leaf has the hash of."""
+
+
+def column_data(rows: Int16, aggregate: Int32, totals: Totals) -> list[ColumnData]:
+    """The column tree's leaves with their preimages.
 
     rows: (k, d) the counted rows by ascending slot.  aggregate: (d,).  totals: (L, k), L = ceil(d / 16).
     Leaf l: SHA-256 of each row's 16 coordinates || SHA-256 of each row's (kept, deviation, alignment) over leaves
@@ -132,15 +148,23 @@ def column_leaves(rows: Int16, aggregate: Int32, totals: Totals) -> list[bytes]:
     wide = np.zeros((k, count * COLUMN_LEAF), dtype="<i2")
     wide[:, :d] = rows
     columns = np.ascontiguousarray(wide.reshape(k, count, COLUMN_LEAF).transpose(1, 0, 2)).tobytes()
-    packed = np.empty((count, k), dtype=np.dtype([("kept", ">u4"), ("deviation", ">u8"), ("alignment", ">i8")]))
+    packed = np.empty((count, k), dtype=TOTALS_DTYPE)
     packed["kept"], packed["deviation"], packed["alignment"] = totals.kept, totals.deviation, totals.alignment
     sums = packed.tobytes()
     tail = _chunks(aggregate, "<i4", COLUMN_LEAF)
     c, s = k * COLUMN_LEAF * 2, k * packed.dtype.itemsize
-    return [
-        _sha256(columns[i * c : (i + 1) * c]).digest() + _sha256(sums[i * s : (i + 1) * s]).digest() + tail[i]
-        for i in range(count)
-    ]
+    return [column_leaf(columns[i * c : (i + 1) * c], sums[i * s : (i + 1) * s], tail[i]) for i in range(count)]
+
+
+def column_leaf(columns: bytes, totals: bytes, aggregate: bytes) -> ColumnData:
+    """The leaf of these columns, totals and 16 coordinates of the aggregate."""
+    data = _sha256(columns).digest() + _sha256(totals).digest() + aggregate
+    return ColumnData(data=data, columns=columns, totals=totals)
+
+
+def column_leaves(rows: Int16, aggregate: Int32, totals: Totals) -> list[bytes]:
+    """Data of the column tree's leaves, 128 bytes each; see `column_data`."""
+    return [leaf.data for leaf in column_data(rows, aggregate, totals)]
 
 
 def column_root(rows: Int16, aggregate: Int32, totals: Totals) -> bytes:

@@ -56,6 +56,17 @@ def test_roots_and_paths_are_those_of_the_recursive_definition(size: int) -> Non
         merkle.verify(root, index=index, size=size, leaf=leaves[index], path=path)
 
 
+@pytest.mark.parametrize("size", range(1, 66))
+def test_a_kept_tree_has_the_same_root_and_paths(size: int) -> None:
+    leaves = leaves_of(size)
+    tree = merkle.Tree(leaves)
+    assert (tree.root, tree.size) == (merkle.root(leaves), size)
+    assert [list(tree.path(index)) for index in range(size)] == [merkle.proof(leaves, index) for index in range(size)]
+    for index in (-1, size):
+        with pytest.raises(RangeError):
+            tree.path(index)
+
+
 @pytest.mark.parametrize("vector", SHAPES, ids=lambda v: f"{len(v['leaves'])} leaves")
 def test_a_tree_has_the_root_and_paths_of_its_vector(vector: dict[str, Any]) -> None:
     leaves, root = [raw(leaf) for leaf in vector["leaves"]], raw(vector["root"])
@@ -116,8 +127,9 @@ def test_one_leaf_is_its_own_root() -> None:
 
 
 def test_a_tree_has_at_least_one_leaf() -> None:
-    with pytest.raises(LengthError):
-        merkle.root([])
+    for make in (merkle.root, merkle.Tree):
+        with pytest.raises(LengthError):
+            make([])
 
 
 @pytest.mark.parametrize(("index", "size"), [(0, 0), (1, 1), (-1, 3), (3, 3), (1 << 70, 3)])
