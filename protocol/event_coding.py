@@ -19,16 +19,23 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_abi.exceptions import EncodingError as AbiEncodingError
 
+from protocol.disputes import Verdict
 from protocol.errors import EncodingError
 from protocol.hashing import keccak256
-from protocol.messages import Claims, RoundResult, Spec
+from protocol.messages import Checkpoint, Claims, Receipt, RoundResult, Spec, Struct, Unavailable
+from protocol.openings import Answer, SetLeaf
 from protocol.platforms import QeIdentity, Tcb
 from protocol.terms import Terms
 
-STRUCTS: dict[str, type[Spec | RoundResult | Claims | Terms | QeIdentity | Tcb]] = {
-    kind.NAME: kind for kind in (Spec, RoundResult, Claims, Terms, QeIdentity, Tcb)
+STRUCTS: dict[str, type[Any]] = {
+    **{kind.NAME: kind for kind in (Spec, Receipt, RoundResult, Claims, Terms, QeIdentity, Tcb, Verdict)},
+    **{kind.NAME: kind for kind in (Checkpoint, Unavailable)},
+    **{kind.__name__: kind for kind in (SetLeaf, Answer)},
 }
-"""What an event or a call can carry besides plain values."""
+"""What an event or a call can carry besides plain values; a field of a struct may be another one."""
+
+OPENING_TYPES = {"int": "uint256", "bytes": "bytes", "Path": "bytes32[]", "SetLeaf": "SetLeaf"}
+"""The Solidity types of what openings are made of, which needs no other name there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +48,7 @@ EventT = TypeVar("EventT", bound=Event)
 
 def topic_of(kind: type[Event]) -> bytes:
     """The first topic of an event: keccak256 of its name and types."""
-    types = ",".join(_abi_type(item) for item in dataclasses.fields(kind))
+    types = ",".join(_types(kind))
     return keccak256(f"{kind.__name__}({types})".encode())
 
 
@@ -68,16 +75,35 @@ def _is_indexed(item: dataclasses.Field[Any]) -> bool:
     return str(item.metadata["type"]).startswith("indexed ")
 
 
-def _abi_type(item: dataclasses.Field[Any]) -> str:
+def encode_struct(value: Struct) -> bytes:
+    """abi.encode of a struct, as a proposal's data or a call has it."""
+    return abi_encode([_abi_type(value.NAME)], [_plain(value)])
+
+
+def _plain(value: Any) -> Any:
+    """As eth_abi takes it: a struct is the tuple of its members."""
+    if not dataclasses.is_dataclass(value):
+        return value
+    return tuple(_plain(getattr(value, item.name)) for item in dataclasses.fields(value))
+
+
+def _types(kind: type[Any]) -> list[str]:
+    return [_abi_type(_kind_of(item)) for item in dataclasses.fields(kind)]
+
+
+def _kind_of(item: dataclasses.Field[Any]) -> str:
+    """Its Solidity type, without `indexed`."""
+    kind = item.metadata.get("type") or OPENING_TYPES[str(item.type)]
+    return str(kind).removeprefix("indexed ")
+
+
+def _abi_type(kind: str) -> str:
     """The canonical ABI type: a struct is the tuple of its members."""
-    kind = str(item.metadata["type"]).removeprefix("indexed ")
-    if kind not in STRUCTS:
-        return kind
-    return f"({','.join(item.metadata['type'] for item in dataclasses.fields(STRUCTS[kind]))})"
+    return f"({','.join(_types(STRUCTS[kind]))})" if kind in STRUCTS else kind
 
 
 def _decode(event: type[Event], items: Sequence[dataclasses.Field[Any]], data: bytes) -> tuple[Any, ...]:
-    types = [_abi_type(item) for item in items]
+    types = [_abi_type(_kind_of(item)) for item in items]
     try:
         values = abi_decode(types, data)
         again = abi_encode(types, values)
@@ -90,7 +116,7 @@ def _decode(event: type[Event], items: Sequence[dataclasses.Field[Any]], data: b
 
 def _value(item: dataclasses.Field[Any], value: Any, enums: Mapping[str, type[IntEnum]]) -> Any:
     """A decoded value as we spell it: addresses as bytes, structs and enums as ours."""
-    kind = str(item.metadata["type"]).removeprefix("indexed ")
+    kind = _kind_of(item)
     if kind in STRUCTS:
         members = zip(dataclasses.fields(STRUCTS[kind]), value, strict=True)
         return STRUCTS[kind](**{member.name: _value(member, part, enums) for member, part in members})

@@ -15,11 +15,13 @@ from enum import IntEnum
 from functools import cache
 
 from protocol.attestation.trust import RootKind
+from protocol.disputes import Verdict
 from protocol.errors import UnknownNameError
 from protocol.event_coding import STRUCTS, Event, decode_event, topic_of
 from protocol.hashing import keccak256
 from protocol.keys import Address
 from protocol.messages import Claims, RoundResult, Spec, solidity
+from protocol.openings import Answer, Tree
 from protocol.platforms import Authority, QeIdentity, Tcb
 from protocol.terms import Terms
 
@@ -47,6 +49,7 @@ class Action(IntEnum):
     SUSPEND_PARTICIPANT = 12
     REINSTATE_PARTICIPANT = 13
     SET_TERMS = 14
+    OUTVOTE_RESULT = 15
 
 
 class VoidReason(IntEnum):
@@ -57,6 +60,10 @@ class VoidReason(IntEnum):
     ENCLAVE_INACTIVE = 2
     TOO_FEW_COUNTED = 3
     TOO_MANY_UNDELIVERED = 4
+    REFUTED = 5
+    WITHHELD = 6
+    UNAVAILABLE = 7
+    OUTVOTED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,13 @@ class MeasurementAllowed(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementRevoked(Event):
     """Code of this measurement may no longer aggregate."""
+
+    measurement: bytes = solidity("indexed bytes32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementSuspended(Event):
+    """Not by vote: an enclave of this measurement signed what was refuted."""
 
     measurement: bytes = solidity("indexed bytes32")
 
@@ -134,6 +148,25 @@ class Executed(Event):
     """A proposal had its votes and took effect."""
 
     proposal: int = solidity("indexed uint256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointPosted(Event):
+    """Somebody posted what members signed of a settled round; 65 bytes each, by ascending signer."""
+
+    round_id: int = solidity("indexed uint64")
+    result: bytes = solidity("indexed bytes32")
+    block_hash: bytes = solidity("bytes32")
+    signatures: bytes = solidity("bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataUnavailable(Event):
+    """Somebody posted members' complaints about a proposed result; 65 bytes each, by ascending signer."""
+
+    round_id: int = solidity("indexed uint64")
+    result: bytes = solidity("indexed bytes32")
+    signatures: bytes = solidity("bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,7 +388,7 @@ class TreasuryFunded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn(Event):
-    """A participant's credit was paid out."""
+    """Somebody's credit was paid out."""
 
     participant: Address = solidity("indexed address")
     to: Address = solidity("address")
@@ -367,6 +400,89 @@ class Enrolled(Event):
     """A participant's standing was opened."""
 
     participant: Address = solidity("indexed address")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credited(Event):
+    """A part of a verdict's pot, or the deposit of who asked for a leaf, became somebody's credit."""
+
+    account: Address = solidity("indexed address")
+    amount: int = solidity("uint256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burnt(Event):
+    """The rest of a verdict's pot left for ever."""
+
+    amount: int = solidity("uint256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofCommitted(Event):
+    """Somebody has a proof that it does not show yet."""
+
+    commitment: bytes = solidity("indexed bytes32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRefuted(Event):
+    """A proof was shown: the round is void, and its coordinator's bond is the verdict's pot."""
+
+    round_id: int = solidity("indexed uint64")
+    predicate: int = solidity("indexed uint8")
+    prover: Address = solidity("indexed address")
+    verdict: Verdict = solidity("Verdict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProverReplaced(Event):
+    """Somebody had pre-committed to a proof earlier than the prover that led."""
+
+    round_id: int = solidity("indexed uint64")
+    prover: Address = solidity("indexed address")
+    verdict: Verdict = solidity("Verdict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictExecuted(Event):
+    """A verdict's pot was shared out."""
+
+    round_id: int = solidity("indexed uint64")
+    prover: Address = solidity("indexed address")
+    reward: int = solidity("uint256")
+    signers: tuple[Address, ...] = solidity("address[]")
+    share: int = solidity("uint256")
+    burnt: int = solidity("uint256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafRequested(Event):
+    """A member asked for a leaf of a proposed result, which does not settle until it is answered."""
+
+    round_id: int = solidity("indexed uint64")
+    member: Address = solidity("indexed address")
+    tree: Tree = solidity("uint8")
+    slot: int = solidity("uint16")
+    index: int = solidity("uint32")
+    answer_by: int = solidity("uint64")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeafAnswered(Event):
+    """The leaf came, and the deposit is the answerer's."""
+
+    round_id: int = solidity("indexed uint64")
+    member: Address = solidity("indexed address")
+    answerer: Address = solidity("indexed address")
+    answer: Answer = solidity("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestClosed(Event):
+    """No answer came, the round is over, and the deposit is the member's again."""
+
+    round_id: int = solidity("indexed uint64")
+    member: Address = solidity("indexed address")
 
 
 EVENTS: dict[str, tuple[type[Event], ...]] = {
@@ -389,7 +505,9 @@ EVENTS: dict[str, tuple[type[Event], ...]] = {
 }
 """Which contract says what; a test compares it with the compiled ABI."""
 
-ENUMS: dict[str, type[IntEnum]] = {"Action": Action, "RootKind": RootKind, "VoidReason": VoidReason}
+ENUMS: dict[str, type[IntEnum]] = {
+    **{"Action": Action, "RootKind": RootKind, "Tree": Tree, "VoidReason": VoidReason},
+}
 
 
 def parse_event(contract: str, topics: Sequence[bytes], data: bytes) -> Event:

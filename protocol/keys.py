@@ -8,6 +8,7 @@ Twin: OpenZeppelin ECDSA (which refuses high s too).  Signatures are determinist
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import coincurve
@@ -76,6 +77,21 @@ def verify(digest: bytes, signature: bytes, signer: Address) -> None:
     recovered = recover(digest, signature)
     if recovered != signer:
         raise SignatureError("signer", expected=to_hex(signer), actual=to_hex(recovered))
+
+
+def recover_all(digest: bytes, signatures: bytes) -> list[Address]:
+    """The addresses that signed the digest: one signature of 65 bytes after the other, by strictly ascending signer.
+
+    Raises: SignatureError when there is none, a part of one, one that leads to no key, or another order.
+    """
+    if not signatures or len(signatures) % SIGNATURE_BYTES:
+        raise SignatureError("length of signatures", expected="a multiple of 65, not 0", actual=len(signatures))
+    parts = [signatures[at : at + SIGNATURE_BYTES] for at in range(0, len(signatures), SIGNATURE_BYTES)]
+    signers = [recover(digest, part) for part in parts]
+    for last, signer in itertools.pairwise(signers):
+        if last >= signer:
+            raise SignatureError("order of signers", expected=f"above {to_hex(last)}", actual=to_hex(signer))
+    return signers
 
 
 def to_hex(value: Address) -> str:

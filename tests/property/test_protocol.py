@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from protocol import canonical_json, encoding, fixedpoint, framing, keys, merkle, messages, outcomes, sealing, trees
 from protocol.charter import Charter, parse_charter
+from protocol.checkpoints import SignedCheckpoint, encode_checkpoints, parse_checkpoints
+from protocol.disputes import Verdict
 from protocol.errors import VeriflockError
 from protocol.evidence import RoundEvidence, parse_evidence
 from protocol.messages import Domain, Struct, Update
@@ -30,7 +32,7 @@ HASHES = st.binary(min_size=32, max_size=32)
 ADDRESSES = st.binary(min_size=20, max_size=20)
 STRUCTS: list[type[Struct]] = [
     messages.Spec, messages.Update, messages.Receipt, messages.RoundResult, messages.Checkpoint, messages.Unavailable,
-    messages.Claims, Terms,
+    messages.Claims, Terms, Verdict,
 ]  # fmt: skip
 
 
@@ -91,6 +93,12 @@ PAYLOADS = st.builds(
     signature=st.binary(min_size=65, max_size=65),
     row=st.binary(max_size=600),
 )
+CHECKPOINTS = st.lists(
+    st.builds(
+        SignedCheckpoint, checkpoint=of_struct(messages.Checkpoint), signature=st.binary(min_size=65, max_size=65)
+    ),
+    max_size=3,
+).map(tuple)
 Q16 = st.integers(-(1 << 48) + 1, (1 << 48) - 1)
 CHARTERS = st.lists(st.tuples(Q16, Q16), min_size=1, max_size=4).flatmap(
     lambda pairs: st.builds(
@@ -112,6 +120,7 @@ PARSERS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callabl
     "evidence": (EVIDENCE, RoundEvidence.encode, parse_evidence),
     "payload": (PAYLOADS, sealing.encode_payload, lambda data: sealing.parse_payload(data, max_bytes=CAP)),
     "charter": (CHARTERS, Charter.encode, parse_charter),
+    "checkpoints": (CHECKPOINTS, encode_checkpoints, parse_checkpoints),
     "outcome": (OUTCOMES, Outcome.word, outcomes.parse_outcome),
     "outcomes": (st.lists(OUTCOMES, max_size=4), outcomes.encode_outcomes, outcomes.parse_outcomes),
     "set leaf": (SET_LEAVES, SetLeaf.encode, trees.parse_set_leaf),

@@ -68,7 +68,7 @@ def proposed(action: int) -> bytes:
         ((e.topic_of(e.Executed),), b"", EncodingError),
         ((e.topic_of(e.Executed), bytes(32)), b"\x00", EncodingError),
         ((e.topic_of(e.MemberRemoved), b"\x01" * 32), b"", EncodingError),
-        ((e.topic_of(e.Proposed), bytes(32), bytes(32), bytes(32)), proposed(15), EncodingError),
+        ((e.topic_of(e.Proposed), bytes(32), bytes(32), bytes(32)), proposed(len(e.Action)), EncodingError),
         ((e.topic_of(e.MemberAdmitted), bytes(32)), abi_encode(["bytes"], [b"key"]) + bytes(32), EncodingError),
     ],
 )
