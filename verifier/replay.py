@@ -56,43 +56,88 @@ def replay(rule: Rule, rows: Rows, *, f: int, m: int, weights: Sequence[int]) ->
     weights: min(samples, weightCap) of each row; only the weighted mean looks at them.
     Raises: TooFewCountedError, RangeError (a rule that no replay defines).
     """
-    wide = rows.astype(np.int64)  # (k, d)
+    selected = select(rule, rows, f=f, m=m)
+    aggregate = combine(rule, rows, f=f, selected=selected, weights=weights).astype(np.int32)
+    found = contributions(rule, rows, aggregate, f=f, selected=selected)
+    return Replay(
+        aggregate=aggregate,
+        selected=selected,
+        kept=found.kept.cumsum(axis=0),
+        deviation=found.deviation.cumsum(axis=0),
+        alignment=found.alignment.cumsum(axis=0),
+    )
+
+
+def select(rule: Rule, rows: Rows, *, f: int, m: int) -> tuple[int, ...]:
+    """Places of the rows that the rule selects, ascending; all where it does not select."""
     k = len(rows)
     _at_least(k, 1)
-    everybody = tuple(range(k))
-    selected, low, high = everybody, wide.min(axis=0, initial=ONE), wide.max(axis=0, initial=-ONE)
-    if rule is Rule.MEAN:
-        aggregate = _mean(wide)
-    elif rule is Rule.WEIGHTED_MEAN:
-        each = np.array(weights, dtype=np.int64)
-        aggregate = (each[:, None] * wide).sum(axis=0) * ONE // int(each.sum())
-    elif rule is Rule.MEDIAN:
-        middle = np.sort(wide, axis=0)[(k - 1) // 2 : k // 2 + 1]  # one value, or the two middle ones
-        aggregate, low, high = _mean(middle), middle[0], middle[-1]
-    elif rule is Rule.TRIMMED_MEAN:
-        _at_least(k, 2 * f + 1)
-        left = np.sort(wide, axis=0)[f : k - f]  # equal values are equal: which slot's is dropped changes no sum
-        aggregate, low, high = _mean(left), left[0], left[-1]
-    elif rule in (Rule.KRUM, Rule.MULTI_KRUM):
-        best = krum_order(rows, f=f)
-        number = 1 if rule is Rule.KRUM else m or k - f
-        _at_least(k, number)
-        selected = tuple(sorted(best[:number]))
-        aggregate = _mean(wide[list(selected)])
+    if rule not in (Rule.KRUM, Rule.MULTI_KRUM):
+        return tuple(range(k))
+    best = krum_order(rows, f=f)
+    number = 1 if rule is Rule.KRUM else m or k - f
+    _at_least(k, number)
+    return tuple(sorted(best[:number]))
+
+
+def combine(rule: Rule, rows: Rows, *, f: int, selected: Sequence[int], weights: Sequence[int]) -> Int64:
+    """(d,) the aggregate, when these places are selected and weigh so much; a coordinate rests on its column alone.
+
+    Raises: TooFewCountedError, RangeError (a rule that no replay defines; no weight at all).
+    """
+    if rule is Rule.WEIGHTED_MEAN:
+        if sum(weights) == 0:
+            raise RangeError("sum of the weights", expected="at least 1", actual=0)
+        kind = np.int64 if max(weights) < 1 << 24 else object  # a liar's weights are as large as they like
+        each = np.array(weights, dtype=kind)
+        sums = (each[:, None] * rows.astype(kind)).sum(axis=0)
+        return np.asarray(sums * ONE // sum(weights), dtype=np.int64)
+    if rule is Rule.MEDIAN:
+        low, high = kept_range(rule, rows, f=f)
+        return _mean(np.stack([low, high]))
+    if rule is Rule.TRIMMED_MEAN:
+        _at_least(len(rows), 2 * f + 1)
+        return _mean(np.sort(rows, axis=0)[f : len(rows) - f].astype(np.int64))
+    if rule in (Rule.MEAN, Rule.KRUM, Rule.MULTI_KRUM):
+        return _mean(rows[list(selected)].astype(np.int64))
+    raise RangeError("rule to replay", expected="one of rules 1 to 6", actual=int(rule))
+
+
+def kept_range(rule: Rule, rows: Rows, *, f: int) -> tuple[Int64, Int64]:
+    """(d,) each: the smallest and the largest value that median or trimmed mean keeps of every coordinate."""
+    k = len(rows)
+    first, last = (f, k - f - 1) if rule is Rule.TRIMMED_MEAN else ((k - 1) // 2, k // 2)
+    _at_least(k, 2 * f + 1)
+    ordered = np.sort(rows, axis=0)  # equal values are equal: which slot's is dropped changes no sum
+    return ordered[first].astype(np.int64), ordered[last].astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contributions:
+    """What each leaf of the column tree adds to the totals; (L, k) each."""
+
+    kept: Int64
+    deviation: Int64
+    alignment: Int64
+
+
+def contributions(rule: Rule, rows: Rows, aggregate: Int32, *, f: int, selected: Sequence[int]) -> Contributions:
+    """What the rows' coordinates add, leaf by leaf, beside an aggregate (any one: nothing here asks where it is from).
+
+    rows: (k, d).   aggregate: (d,).   selected: places of which every coordinate is kept, where the rule keeps rows.
+    """
+    wide = rows.astype(np.int64)
+    reference = np.clip((aggregate.astype(np.int64) + ONE // 2) // ONE, -32767, 32767)  # r, (d,)
+    if rule in (Rule.MEDIAN, Rule.TRIMMED_MEAN):
+        low, high = kept_range(rule, rows, f=f)
+        is_kept = ((low <= wide) & (wide <= high)).astype(np.int64)
     else:
-        raise RangeError("rule to replay", expected="one of rules 1 to 6", actual=int(rule))
-    if rule in (Rule.KRUM, Rule.MULTI_KRUM):
         is_kept = np.zeros(wide.shape, dtype=np.int64)
         is_kept[list(selected)] = 1
-    else:
-        is_kept = ((low <= wide) & (wide <= high)).astype(np.int64)
-    reference = np.clip((aggregate + ONE // 2) // ONE, -32767, 32767)  # r, (d,)
-    return Replay(
-        aggregate=aggregate.astype(np.int32),
-        selected=selected,
-        kept=_running(is_kept),
-        deviation=_running((wide - reference) ** 2),
-        alignment=_running(wide * reference),
+    return Contributions(
+        kept=_by_leaf(is_kept),
+        deviation=_by_leaf((wide - reference) ** 2),
+        alignment=_by_leaf(wide * reference),
     )
 
 
@@ -134,14 +179,13 @@ def _mean(rows: Int64) -> Int64:
     return np.asarray(rows.sum(axis=0) * ONE // len(rows), dtype=np.int64)
 
 
-def _running(values: Int64) -> Int64:
-    """(k, d) to (L, k): sums over the coordinates of leaves 0..l."""
+def _by_leaf(values: Int64) -> Int64:
+    """(k, d) to (L, k): sums over the coordinates of each leaf."""
     k, d = values.shape
     leaves = -(-d // COLUMN)
     padded = np.zeros((k, leaves * COLUMN), dtype=np.int64)
     padded[:, :d] = values
-    sums = padded.reshape(k, leaves, COLUMN).sum(axis=2)
-    return np.ascontiguousarray(sums.cumsum(axis=1).T)
+    return np.ascontiguousarray(padded.reshape(k, leaves, COLUMN).sum(axis=2).T)
 
 
 def _at_least(k: int, bound: int) -> None:
