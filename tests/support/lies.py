@@ -1,0 +1,558 @@
+"""The table of everything that an enclave can sign wrongly, field by field and rule by rule.
+
+Each `Lie` changes one thing that the result of `tests/support/drafts.py`'s usual round commits to, and names the
+predicate that must show it.  Where something that follows from it is left as it was, other predicates show that too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from protocol import trees
+from protocol.fixedpoint import Int16, Int32, model_step
+from protocol.hashing import sha256
+from protocol.keys import ORDER, sign
+from protocol.openings import Tree
+from protocol.outcomes import Outcome, Reason, Status, parse_outcome, slots_of
+from protocol.rulebook import RULE_NAMES, Rule
+from protocol.trees import SetLeaf
+from tests.support.drafts import (
+    ABSENT,
+    COMMITTED,
+    DIMENSION,
+    REFUSED,
+    RULES,
+    SELECTING,
+    UNDELIVERED,
+    WEIGHT_CAP,
+    Draft,
+    Rows,
+    usual,
+)
+from verifier.refutation.statement import SignedResult
+from verifier.replay import combine, contributions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lie:
+    """One thing that is not as it has to be, and what must show it."""
+
+    name: str
+    function: str
+    """Of a predicate contract."""
+    predicate: int
+    """n of Fn."""
+    tell: Callable[[Draft], None] = lambda draft: None
+    """Changes what is committed to."""
+    prepare: Callable[[Rows], None] = lambda rows: None
+    """Changes which rows are counted, before anything is computed from them."""
+    rules: tuple[str, ...] = RULES
+    """For which rules it can be told."""
+    hidden: Tree | None = None
+    """The tree that can't be rebuilt from vectors, so that somebody has to be asked for leaves; None where they do."""
+
+    def draft(self, rule: str) -> Draft:
+        """The usual round with this lie in it."""
+        draft = usual(rule, self.prepare)
+        self.tell(draft)
+        return draft
+
+
+LIES: list[Lie] = []
+
+
+def lie(
+    function: str,
+    predicate: int,
+    name: str,
+    tell: Callable[[Draft], None] = lambda draft: None,
+    **rest: Any,
+) -> None:
+    """Adds a line to the table."""
+    LIES.append(Lie(name=name, function=function, predicate=predicate, tell=tell, **rest))
+
+
+def put(data: bytes, at: int, new: bytes) -> bytes:
+    """`data` with other bytes from `at` on."""
+    assert len(data) >= at + len(new)
+    return data[:at] + new + data[at + len(new) :]
+
+
+def add(data: bytes, at: int, size: int, change: int, *, order: str = "little") -> bytes:
+    """`data` with the integer of `size` bytes at `at` changed, wrapping."""
+    old = int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+    new = ((old + change) % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
+    return put(data, at, new)
+
+
+# F7 and F3: set leaves
+
+
+def _set(slot: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        draft.set_leaves[slot] = change(draft.set_leaves[slot])
+
+    return tell
+
+
+def _other_s(leaf: bytes) -> bytes:
+    r, s, v = leaf[36:68], int.from_bytes(leaf[68:100]), leaf[100]
+    return leaf[:36] + r + (ORDER - s).to_bytes(32) + bytes([55 - v])
+
+
+def _signed_by_another(draft: Draft) -> None:
+    signature = sign(draft.keys[1], draft.update(0).digest(draft.domain))
+    draft.set_leaves[0] = draft.set_leaves[0][:36] + signature
+
+
+def _signed_for_another_spec(draft: Draft) -> None:
+    update = replace(draft.update(0), spec=sha256(b"another spec"))
+    draft.set_leaves[0] = draft.set_leaves[0][:36] + sign(draft.keys[0], update.digest(draft.domain))
+
+
+def _counts_who_is_absent(draft: Draft) -> None:
+    draft.counted |= 1 << ABSENT
+    if draft.spec.rule != RULE_NAMES["krum"]:  # as many are selected as the ledger wants
+        draft.selected |= 1 << ABSENT
+    draft.outcomes[ABSENT] = Outcome(status=Status.COUNTED).word()
+
+
+def _forgets_who_is_counted(draft: Draft) -> None:
+    slot = draft.others[0] if draft.spec.rule == RULE_NAMES["krum"] else slots_of(draft.selected)[0]
+    draft.counted &= ~(1 << slot)
+    draft.selected &= ~(1 << slot)
+    draft.outcomes[slot] = Outcome(status=Status.ABSENT).word()
+
+
+lie("signatureWrong", 7, "update root in a set leaf", _set(0, lambda leaf: add(leaf, 0, 1, 1)))
+lie("signatureWrong", 7, "samples in a set leaf", _set(0, lambda leaf: add(leaf, 32, 4, 1, order="big")))
+lie("signatureWrong", 7, "r of a signature", _set(8, lambda leaf: add(leaf, 60, 1, 1)))
+lie("signatureWrong", 7, "a signature with the other s", _set(0, _other_s))
+lie("signatureWrong", 7, "v of a signature", _set(0, lambda leaf: leaf[:100] + bytes([leaf[100] - 27])))
+lie("signatureWrong", 7, "a signature of zeros", _set(0, lambda leaf: leaf[:36] + bytes(65)))
+lie("signatureWrong", 7, "somebody else's signature", _signed_by_another)
+lie("signatureWrong", 7, "a signature for another spec", _signed_for_another_spec)
+lie("setLeafDiffers", 7, "a counted leaf too short", _set(0, lambda leaf: leaf[:-1]))
+lie("setLeafDiffers", 7, "a counted leaf too long", _set(0, lambda leaf: leaf + b"\0"))
+lie("setLeafDiffers", 7, "an empty leaf", _set(0, lambda leaf: b""))
+lie("setLeafDiffers", 7, "a counted slot's leaf says absent", _set(0, lambda leaf: bytes(33)))
+lie("setLeafDiffers", 7, "an absent slot's leaf says refused", _set(ABSENT, lambda leaf: bytes(32) + b"\2"))
+lie("setLeafDiffers", 7, "a leaf with another reason", _set(REFUSED, lambda leaf: bytes(32) + b"\6"))
+lie("setLeafDiffers", 7, "a leaf with a reason that there is not", _set(REFUSED, lambda leaf: bytes(32) + b"\x0a"))
+lie("setLeafDiffers", 7, "a leaf with something before the reason", _set(REFUSED, lambda leaf: put(leaf, 31, b"\1")))
+lie("setLeafDiffers", 7, "a refused leaf too long", _set(REFUSED, lambda leaf: leaf + b"\0"))
+lie("setLeafDiffers", 7, "an outcome with another reason", lambda d: d.outcome(REFUSED, reason=Reason.NORM))
+lie(
+    "setLeafDiffers",
+    7,
+    "an absent slot's leaf holds an update",
+    lambda d: d.set_leaves.__setitem__(ABSENT, d.set_leaves[0]),
+)
+lie("setLeafDiffers", 7, "an absent slot is counted", _counts_who_is_absent)
+lie("setLeafDiffers", 7, "a counted slot is forgotten", _forgets_who_is_counted)
+lie("setLeafDiffers", 7, "no samples where they weigh", lambda d: d.resign(0, samples=0), rules=("weighted-mean",))
+
+
+def _commit(slot: int, update: bytes | None) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        if update is None:
+            del draft.commitments[slot]
+        else:
+            draft.commitments[slot] = update
+
+    return tell
+
+
+def _unopened_without(draft: Draft) -> None:
+    del draft.commitments[UNDELIVERED]
+    draft.set_leaves[UNDELIVERED] = SetLeaf(reason=Reason.UNOPENED).encode()
+    draft.outcome(UNDELIVERED, reason=Reason.UNOPENED)
+
+
+OTHER = sha256(b"another update")
+
+lie("commitmentBroken", 3, "another update than the committed one", _commit(COMMITTED, OTHER))
+lie("commitmentBroken", 3, "a committed slot is absent", _commit(ABSENT, OTHER))
+lie("commitmentBroken", 3, "a committed slot is refused", _commit(REFUSED, OTHER))
+lie("commitmentBroken", 3, "undelivered without a commitment", _commit(UNDELIVERED, None))
+lie("commitmentBroken", 3, "not opened without a commitment", _unopened_without)
+
+
+def _promised(slot: int, update: bytes = OTHER) -> Callable[[Draft], None]:
+    return lambda draft: draft.receipts.append(draft.receipt(slot, update))
+
+
+def _two_receipts(draft: Draft) -> None:
+    draft.receipts += [draft.receipt(0, draft.update(0).hash_struct()), draft.receipt(0, OTHER)]
+
+
+def _two_results(draft: Draft) -> None:
+    other = replace(draft.result(), new_model=OTHER)
+    draft.results += [
+        draft.signed(),
+        SignedResult(result=other, signature=sign(draft.enclave_key, other.digest(draft.domain))),
+    ]
+
+
+lie("receiptBroken", 3, "a receipt of an absent slot", _promised(ABSENT))
+lie("receiptBroken", 3, "a receipt of a refused slot", _promised(REFUSED))
+lie("receiptBroken", 3, "a receipt for another update", _promised(0))
+lie("twoReceipts", 8, "two receipts", _two_receipts)
+lie("twoResults", 8, "two results", _two_results)
+
+
+# F7: rows
+
+
+def _row(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
+    """A participant's and the enclave's lie: another leaf of a row, under a root that is signed."""
+
+    def tell(draft: Draft) -> None:
+        draft.rows[0][index] = change(draft.rows[0][index])
+        draft.resign(0)
+
+    return tell
+
+
+def _hold(at: int) -> Callable[[Rows], None]:
+    def prepare(rows: Rows) -> None:
+        rows[0] = rows[0].copy()
+        rows[0][at] = -32768
+
+    return prepare
+
+
+def _shout(rows: Rows) -> None:
+    rows[0] = np.full(len(rows[0]), 5000, dtype=np.int16)
+
+
+lie("rowMalformed", 7, "-32768 at the start of a row", prepare=_hold(0))
+lie("rowMalformed", 7, "-32768 at the end of a row", prepare=_hold(DIMENSION - 1))
+lie(
+    "rowMalformed",
+    7,
+    "a row's padding",
+    _row(-1, lambda leaf: put(leaf, 2 * (DIMENSION % 256), b"\1")),
+    hidden=Tree.ROW,
+)
+lie("rowMalformed", 7, "a row's last padding", _row(-1, lambda leaf: put(leaf, 510, b"\0\x80")), hidden=Tree.ROW)
+lie("rowMalformed", 7, "a row's leaf too short", _row(3, lambda leaf: leaf[:-2]), hidden=Tree.ROW)
+lie("rowMalformed", 7, "a row's leaf too long", _row(17, lambda leaf: leaf + bytes(2)), hidden=Tree.ROW)
+lie("normOverBound", 7, "a norm over the bound", prepare=_shout, rules=SELECTING)
+
+
+# F1, F2 and F4: the column tree
+
+LEAVES = -(-DIMENSION // 16)
+PAST = DIMENSION % 16  # the first lane past the dimension in the last leaf
+
+
+def _columns(index: int, at: int, change: int = 1) -> Callable[[Draft], None]:
+    """A coordinate of the third counted slot."""
+
+    def tell(draft: Draft) -> None:
+        draft.column(index, columns=add(draft.columns[index].columns, 64 + 2 * at, 2, change))
+
+    return tell
+
+
+def _aggregate(index: int, lane: int, change: int = 1) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        draft.column(index, tail=add(draft.columns[index].data[64:], 4 * lane, 4, change))
+
+    return tell
+
+
+FIELDS = {"kept": (0, 4), "deviation": (4, 8), "alignment": (12, 8)}
+
+
+def _totals(first: int, last: int, name: str, change: int) -> Callable[[Draft], None]:
+    """A total of the second counted slot in leaves first..last."""
+    at, size = FIELDS[name]
+
+    def tell(draft: Draft) -> None:
+        for index in range(first, last + 1):
+            draft.column(index, totals=add(draft.columns[index].totals, 20 + at, size, change, order="big"))
+
+    return tell
+
+
+def _totals_and_outcome(name: str) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        _totals(100, LEAVES - 1, name, 3)(draft)
+        slot = draft.slots[1]
+        draft.outcome(slot, **{name: getattr(parse_outcome(draft.outcomes[slot]), name) + 3})
+
+    return tell
+
+
+def _column_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        draft.columns[index] = replace(draft.columns[index], data=change(draft.columns[index].data))
+
+    return tell
+
+
+for _at, _where in ((0, "first"), (130, "middle"), (LEAVES - 1, "last")):
+    lie("columnDiffers", 1, f"a column in the {_where} leaf", _columns(_at, 5), hidden=Tree.COLUMN)
+    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, up", _aggregate(_at, 3))
+    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, down", _aggregate(_at, 0, -1))
+    for _name in FIELDS:
+        lie(
+            "totalDiffers",
+            4,
+            f"{_name} from the {_where} leaf on",
+            _totals(_at, LEAVES - 1, _name, 1),
+            hidden=Tree.COLUMN,
+        )
+        lie("totalDiffers", 4, f"{_name} in the {_where} leaf alone", _totals(_at, _at, _name, -1), hidden=Tree.COLUMN)
+for _name in FIELDS:
+    lie(
+        "totalDiffers", 4, f"{_name} from a leaf on, and in the outcome", _totals_and_outcome(_name), hidden=Tree.COLUMN
+    )
+lie("columnDiffers", 1, "the columns' padding", _columns(LEAVES - 1, PAST), hidden=Tree.COLUMN)
+lie("columnDiffers", 1, "the columns' last padding", _columns(LEAVES - 1, 15, -1), hidden=Tree.COLUMN)
+lie("aggregateDiffers", 2, "the aggregate's padding", _aggregate(LEAVES - 1, PAST), hidden=Tree.COLUMN)
+lie("aggregateDiffers", 2, "the aggregate's last padding", _aggregate(LEAVES - 1, 15, -7), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "a column leaf too short", _column_data(7, lambda leaf: leaf[:-4]), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "a column leaf too long", _column_data(0, lambda leaf: leaf + bytes(4)), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "an empty column leaf", _column_data(LEAVES - 1, lambda leaf: b""), hidden=Tree.COLUMN)
+lie(
+    "preimageMalformed",
+    7,
+    "columns too short",
+    lambda d: d.column(9, columns=d.columns[9].columns[:-2]),
+    hidden=Tree.COLUMN,
+)
+lie(
+    "preimageMalformed",
+    7,
+    "columns too long",
+    lambda d: d.column(9, columns=d.columns[9].columns + bytes(32)),
+    hidden=Tree.COLUMN,
+)
+lie(
+    "preimageMalformed",
+    7,
+    "totals too short",
+    lambda d: d.column(9, totals=d.columns[9].totals[:-1]),
+    hidden=Tree.COLUMN,
+)
+lie(
+    "preimageMalformed",
+    7,
+    "totals too long",
+    lambda d: d.column(LEAVES - 1, totals=d.columns[-1].totals + bytes(20)),
+    hidden=Tree.COLUMN,
+)
+
+
+# F4 and F5: outcomes
+
+
+def _outcome(name: str, change: int) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        slot = draft.slots[1]
+        draft.outcome(slot, **{name: getattr(parse_outcome(draft.outcomes[slot]), name) + change})
+
+    return tell
+
+
+def _flips(draft: Draft) -> None:
+    slot = draft.slots[1]
+    draft.outcome(slot, alignment=-parse_outcome(draft.outcomes[slot]).alignment)
+
+
+def _swaps(draft: Draft) -> None:
+    a, b = draft.slots[0], draft.slots[1]
+    draft.outcomes[a], draft.outcomes[b] = draft.outcomes[b], draft.outcomes[a]
+
+
+def _weighs_too_much(draft: Draft) -> None:
+    draft.resign(0, samples=2 * WEIGHT_CAP)
+    draft.outcome(0, weight=2 * WEIGHT_CAP)
+
+
+for _name in FIELDS:
+    lie("outcomeDiffers", 4, f"{_name} in an outcome", _outcome(_name, 1))
+lie("outcomeDiffers", 4, "who is flagged", _flips)
+lie("outcomeDiffers", 4, "two outcomes in the other order", _swaps)
+lie("weightDiffers", 5, "a weight", _outcome("weight", 1))
+lie("weightDiffers", 5, "a weight that is not capped", _weighs_too_much, rules=("weighted-mean",))
+
+
+# F4, F5 and F7: the Gram tree
+
+
+def _gram(chunks: Iterable[int], entries: Iterable[tuple[int, int]], change: int) -> Callable[[Draft], None]:
+    """Entries (place, place) after these chunks."""
+
+    def tell(draft: Draft) -> None:
+        assert draft.gram is not None
+        k = len(draft.slots)
+        for chunk in chunks:
+            for i, j in entries:
+                draft.gram[chunk * k + i] = add(draft.gram[chunk * k + i], 8 * j, 8, change, order="big")
+
+    return tell
+
+
+def _gram_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        assert draft.gram is not None
+        draft.gram[index] = change(draft.gram[index])
+
+    return tell
+
+
+def _selects_another(draft: Draft) -> None:
+    """One of the selected and one of the others change places; nothing else follows."""
+    draft.selected ^= 1 << slots_of(draft.selected)[0] | 1 << draft.others[0]
+
+
+BOTH = [(1, 4), (4, 1)]
+
+for _chunks, _where in (((0, 1), "from the first chunk on"), ((0,), "in the first chunk"), ((1,), "in the last chunk")):
+    lie("productDiffers", 4, f"an inner product {_where}", _gram(_chunks, BOTH, 1), rules=SELECTING, hidden=Tree.GRAM)
+    lie(
+        "productDiffers", 4, f"a squared norm {_where}", _gram(_chunks, [(2, 2)], -1), rules=SELECTING, hidden=Tree.GRAM
+    )
+    lie("productsDiffer", 5, f"one of a pair {_where}", _gram(_chunks, [(0, 3)], 1), rules=SELECTING, hidden=Tree.GRAM)
+lie(
+    "normsDiffer",
+    5,
+    "a squared norm that the outcomes contradict",
+    _gram((0, 1), [(0, 0)], 2),
+    rules=SELECTING,
+    hidden=Tree.GRAM,
+)
+lie(
+    "gramMalformed",
+    7,
+    "a Gram leaf too short",
+    _gram_data(0, lambda leaf: leaf[:-8]),
+    rules=SELECTING,
+    hidden=Tree.GRAM,
+)
+lie(
+    "gramMalformed",
+    7,
+    "a Gram leaf too long",
+    _gram_data(-1, lambda leaf: leaf + bytes(8)),
+    rules=SELECTING,
+    hidden=Tree.GRAM,
+)
+lie("selectionDiffers", 5, "who is selected", _selects_another, rules=SELECTING)
+
+
+# F6 and F7: the new model
+
+
+def _model(at: int, change: int) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        draft.model[at // 256] = add(draft.model[at // 256], 4 * (at % 256), 4, change)
+
+    return tell
+
+
+def _model_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
+    def tell(draft: Draft) -> None:
+        draft.model[index] = change(draft.model[index])
+
+    return tell
+
+
+for _at, _where in ((0, "first"), (3000, "middle"), (DIMENSION - 1, "last")):
+    lie("modelDiffers", 6, f"the {_where} coordinate of the new model", _model(_at, 1))
+lie("modelDiffers", 6, "the base model stands", lambda d: setattr(d, "model", list(d.base)))
+lie("modelPaddingDiffers", 6, "the new model's padding", _model(DIMENSION, 1), hidden=Tree.MODEL)
+lie("modelPaddingDiffers", 6, "the new model's last padding", _model(18 * 256 - 1, -1), hidden=Tree.MODEL)
+lie("modelMalformed", 7, "a model leaf too short", _model_data(2, lambda leaf: leaf[:-4]), hidden=Tree.MODEL)
+lie("modelMalformed", 7, "a model leaf too long", _model_data(17, lambda leaf: leaf + bytes(4)), hidden=Tree.MODEL)
+
+
+# What is computed with everything that follows from it: somebody who lies and keeps everything else in order.
+
+
+def _matrix(draft: Draft) -> Int16:
+    """(k, d) the counted rows."""
+    d = draft.spec.dimension
+    return np.stack([np.frombuffer(b"".join(draft.rows[s]), "<i2")[:d] for s in draft.slots]).astype(np.int16)
+
+
+def _retold(draft: Draft, found: Int32, selected: int) -> None:
+    """Another aggregate or selection, with totals, outcomes and model as they follow from it."""
+    spec, slots, matrix = draft.spec, draft.slots, _matrix(draft)
+    places = [place for place, slot in enumerate(slots) if selected >> slot & 1]
+    each = contributions(Rule(spec.rule), matrix, found, f=spec.f, selected=places)
+    sums = trees.Totals(
+        kept=each.kept.cumsum(axis=0).astype(np.uint32),
+        deviation=each.deviation.cumsum(axis=0).astype(np.uint64),
+        alignment=each.alignment.cumsum(axis=0),
+    )
+    draft.columns, draft.selected = trees.column_data(matrix, found, sums), selected
+    for place, slot in enumerate(slots):
+        last = {name: int(getattr(sums, name)[-1, place]) for name in FIELDS}
+        draft.outcome(slot, **last)
+    base = np.frombuffer(b"".join(draft.base), "<i4")[: spec.dimension].astype(np.int32)
+    step = {"learning_rate": spec.learning_rate, "decay": spec.decay, "exponent": spec.exponent}
+    draft.model = trees.model_leaves(model_step(base, found, **step, model_exponent=draft.model_exponent))
+
+
+def _moves_the_aggregate(draft: Draft) -> None:
+    data = b"".join(leaf.data[64:] for leaf in draft.columns)
+    found = np.frombuffer(data, "<i4")[: draft.spec.dimension].astype(np.int32)
+    found[2000:2010] += 1 << 15
+    _retold(draft, found, draft.selected)
+
+
+def _aggregates(rule: Rule, f: int) -> Callable[[Draft], None]:
+    """As another rule would."""
+
+    def tell(draft: Draft) -> None:
+        matrix, weights = _matrix(draft), [10 + slot for slot in draft.slots]
+        selected = range(len(matrix))
+        found = combine(rule, matrix, f=f, selected=selected, weights=weights)
+        _retold(draft, found.astype(np.int32), draft.selected)
+
+    return tell
+
+
+def _weighs_by_all_samples(draft: Draft) -> None:
+    draft.resign(0, samples=3 * WEIGHT_CAP)
+    weights = [draft.update(slot).samples for slot in draft.slots]
+    for slot, weight in zip(draft.slots, weights, strict=True):
+        draft.outcome(slot, weight=weight)
+    found = combine(Rule.WEIGHTED_MEAN, _matrix(draft), f=0, selected=(), weights=weights)
+    _retold(draft, found.astype(np.int32), draft.selected)
+
+
+def _favours(draft: Draft) -> None:
+    """Somebody whom the rule did not select is, in place of the last who was."""
+    selected = draft.selected ^ (1 << slots_of(draft.selected)[-1] | 1 << draft.others[0])
+    places = [draft.slots.index(slot) for slot in slots_of(selected)]
+    found = combine(Rule.MEAN, _matrix(draft)[places], f=0, selected=range(len(places)), weights=())
+    _retold(draft, found.astype(np.int32), selected)
+
+
+def _tie(rows: Rows) -> None:
+    """Two slots have the same row, so they have the same score: the lower one is selected."""
+    rows[4] = rows[3]
+
+
+def _favours_the_higher(draft: Draft) -> None:
+    draft.selected = 1 << 4
+
+
+lie("aggregateDiffers", 2, "another aggregate and all that follows", _moves_the_aggregate)
+lie("aggregateDiffers", 2, "the mean of all", _aggregates(Rule.MEAN, 0), rules=tuple(r for r in RULES if r != "mean"))
+lie("aggregateDiffers", 2, "a median", _aggregates(Rule.MEDIAN, 0), rules=tuple(r for r in RULES if r != "median"))
+lie("aggregateDiffers", 2, "one more trimmed", _aggregates(Rule.TRIMMED_MEAN, 2), rules=("trimmed-mean",))
+lie("aggregateDiffers", 2, "samples that weigh", _aggregates(Rule.WEIGHTED_MEAN, 0), rules=("mean", "median"))
+lie("weightDiffers", 5, "samples without a cap and all that follows", _weighs_by_all_samples, rules=("weighted-mean",))
+lie("selectionDiffers", 5, "another selection and all that follows", _favours, rules=SELECTING)
+lie("selectionDiffers", 5, "the higher slot of a tie", _favours_the_higher, prepare=_tie, rules=("krum",))
