@@ -159,19 +159,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaves:
-    """What is in the leaves of a round's trees, whoever made them; None for a tree whose leaves one does not have."""
+    """What is in the leaves of a round's trees, whoever made them; None for a leaf or a tree that one does not have."""
 
-    set_leaves: Sequence[bytes] | None = None
+    set_leaves: Sequence[bytes | None] | None = None
     """One a slot of the cohort."""
-    rows: Mapping[int, Sequence[bytes]]
+    rows: Mapping[int, Sequence[bytes | None]]
     """By slot: the leaves of the counted rows that one has."""
-    columns: Sequence[ColumnData] | None = None
+    columns: Sequence[ColumnData | None] | None = None
     """Of the column tree."""
-    gram: Sequence[bytes] | None = None
+    gram: Sequence[bytes | None] | None = None
     """Of the Gram tree; leaf c * k + j is the line of the j-th counted slot after chunk c."""
-    base: Sequence[bytes] | None = None
+    base: Sequence[bytes | None] | None = None
     """Of the base model."""
-    model: Sequence[bytes] | None = None
+    model: Sequence[bytes | None] | None = None
     """Of the new model."""
 
 
@@ -204,87 +204,95 @@ def leaves_of(
 class Openings:
     """Opens any leaf of the trees over `leaves`.  A tree is built when it is first needed, and kept.
 
-    Every method raises UnavailableError for a tree whose leaves are not there, RangeError for a leaf that is not in it.
+    A tree of which only some leaves are there opens these, by paths that came with them.  Every method raises
+    UnavailableError for a leaf that is not there, RangeError for one that is not in the tree.
     """
 
-    def __init__(self, leaves: Leaves, *, counted: int) -> None:
-        """counted: bitmap of the slots that the result counts."""
+    def __init__(
+        self, leaves: Leaves, *, counted: int, paths: Mapping[tuple[Tree, int, int], Path] | None = None
+    ) -> None:
+        """counted: bitmap of the slots that the result counts.
+
+        paths: by tree, slot (0 but for rows) and index: from a leaf to the root, where it came from somebody else.
+        """
         self.leaves = leaves
         self.slots = slots_of(counted)
         """Counted, ascending."""
+        self._paths = paths or {}
         self._rows: dict[int, merkle.Tree] = {}
 
     @cached_property
     def set_tree(self) -> merkle.Tree:
         """Over the set leaves."""
-        return _tree(KIND_SET, self.leaves.set_leaves)
+        return _tree(Tree.SET, self.leaves.set_leaves)
 
     @cached_property
     def column_tree(self) -> merkle.Tree:
         """Over the column leaves."""
         leaves = self.leaves.columns
-        return _tree(KIND_COLUMN, None if leaves is None else [leaf.data for leaf in leaves])
+        return _tree(Tree.COLUMN, None if leaves is None else [None if leaf is None else leaf.data for leaf in leaves])
 
     @cached_property
     def gram_tree(self) -> merkle.Tree:
         """Over the lines of every chunk."""
-        return _tree(KIND_GRAM, self.leaves.gram)
+        return _tree(Tree.GRAM, self.leaves.gram)
 
     @cached_property
     def base_tree(self) -> merkle.Tree:
         """Over the base model."""
-        return _tree(KIND_MODEL, self.leaves.base)
+        return _tree(Tree.MODEL, self.leaves.base)
 
     @cached_property
     def model_tree(self) -> merkle.Tree:
         """Over the new model."""
-        return _tree(KIND_MODEL, self.leaves.model)
+        return _tree(Tree.MODEL, self.leaves.model)
 
     def row_tree(self, slot: int) -> merkle.Tree:
         """Over a counted slot's row."""
         if slot not in self._rows:
-            self._rows[slot] = _tree(KIND_ROW, self.leaves.rows.get(slot))
+            self._rows[slot] = _tree(Tree.ROW, self.leaves.rows.get(slot))
         return self._rows[slot]
 
     def set_leaf(self, slot: int) -> SetLeaf:
         """A slot's set leaf."""
-        path = self.set_tree.path(slot)
-        return SetLeaf(slot=slot, data=_have(KIND_SET, self.leaves.set_leaves)[slot], path=path)
+        data, _ = _leaf(Tree.SET, self.leaves.set_leaves, slot)
+        path = self._known(Tree.SET, slot) or self.set_tree.path(slot)
+        return SetLeaf(slot=slot, data=data, path=path)
 
     def row_leaf(self, slot: int, index: int) -> Leaf:
         """One leaf of a slot's row."""
-        path = self.row_tree(slot).path(index)
-        return Leaf(index=index, data=self.leaves.rows[slot][index], path=path)
+        data, _ = _leaf(Tree.ROW, self.leaves.rows.get(slot), index)
+        path = self._known(Tree.ROW, index, slot) or self.row_tree(slot).path(index)
+        return Leaf(index=index, data=data, path=path)
 
     def row_chunk(self, slot: int, chunk: int) -> RowChunk:
-        """The leaves of a slot's row that one chunk of the Gram tree is about."""
+        """The leaves of a slot's row that one chunk of the Gram tree is about; the whole row must be there."""
         path = self.row_tree(slot).path(chunk, height=CHUNK_HEIGHT)
         leaves = self.leaves.rows[slot][chunk * CHUNK_LEAVES : (chunk + 1) * CHUNK_LEAVES]
-        return RowChunk(set=self.set_leaf(slot), data=b"".join(leaves), path=path)
+        return RowChunk(set=self.set_leaf(slot), data=b"".join(leaf or b"" for leaf in leaves), path=path)
 
     def column(self, index: int) -> Column:
         """A leaf of the column tree with its columns; its data must be 128 bytes."""
-        leaf = self.column_leaf(index)
-        columns = _have(KIND_COLUMN, self.leaves.columns)[index].columns
+        leaf, (parts, _) = self.column_leaf(index), _leaf(Tree.COLUMN, self.leaves.columns, index)
         data = leaf.data
-        return Column(index=index, columns=columns, totals=data[32:64], aggregate=data[64:], path=leaf.path)
+        return Column(index=index, columns=parts.columns, totals=data[32:64], aggregate=data[64:], path=leaf.path)
 
     def sums(self, index: int) -> Sums:
         """A leaf of the column tree with its totals; its data must be 128 bytes."""
-        leaf = self.column_leaf(index)
-        totals = _have(KIND_COLUMN, self.leaves.columns)[index].totals
+        leaf, (parts, _) = self.column_leaf(index), _leaf(Tree.COLUMN, self.leaves.columns, index)
         data = leaf.data
-        return Sums(index=index, columns=data[:32], totals=totals, aggregate=data[64:], path=leaf.path)
+        return Sums(index=index, columns=data[:32], totals=parts.totals, aggregate=data[64:], path=leaf.path)
 
     def column_leaf(self, index: int) -> Leaf:
         """A leaf of the column tree as it was hashed."""
-        path = self.column_tree.path(index)
-        return Leaf(index=index, data=_have(KIND_COLUMN, self.leaves.columns)[index].data, path=path)
+        parts, _ = _leaf(Tree.COLUMN, self.leaves.columns, index)
+        path = self._known(Tree.COLUMN, index) or self.column_tree.path(index)
+        return Leaf(index=index, data=parts.data, path=path)
 
     def gram_leaf(self, index: int) -> Leaf:
         """A leaf of the Gram tree."""
-        path = self.gram_tree.path(index)
-        return Leaf(index=index, data=_have(KIND_GRAM, self.leaves.gram)[index], path=path)
+        data, _ = _leaf(Tree.GRAM, self.leaves.gram, index)
+        return Leaf(index=index, data=data, path=self._known(Tree.GRAM, index) or self.gram_tree.path(index))
 
     def gram_line(self, chunk: int, slot: int) -> GramLine:
         """A counted slot's inner products after a chunk."""
@@ -295,13 +303,13 @@ class Openings:
 
     def base_leaf(self, index: int) -> Leaf:
         """A leaf of the base model."""
-        path = self.base_tree.path(index)
-        return Leaf(index=index, data=_have(KIND_MODEL, self.leaves.base)[index], path=path)
+        data, _ = _leaf(Tree.MODEL, self.leaves.base, index)
+        return Leaf(index=index, data=data, path=self.base_tree.path(index))
 
     def model_leaf(self, index: int) -> Leaf:
         """A leaf of the new model."""
-        path = self.model_tree.path(index)
-        return Leaf(index=index, data=_have(KIND_MODEL, self.leaves.model)[index], path=path)
+        data, _ = _leaf(Tree.MODEL, self.leaves.model, index)
+        return Leaf(index=index, data=data, path=self._known(Tree.MODEL, index) or self.model_tree.path(index))
 
     def answer(self, tree: Tree, *, slot: int, index: int) -> Answer:
         """What answers `requestLeaf` for this leaf; `slot` says whose row and counts for nothing else."""
@@ -312,7 +320,7 @@ class Openings:
             found = self.set_leaf(index)
             return Answer(data=found.data, path=found.path)
         if tree is Tree.COLUMN:
-            leaf, parts = self.column_leaf(index), _have(KIND_COLUMN, self.leaves.columns)[index]
+            leaf, (parts, _) = self.column_leaf(index), _leaf(Tree.COLUMN, self.leaves.columns, index)
             return Answer(data=leaf.data, path=leaf.path, columns=parts.columns, totals=parts.totals)
         if tree is Tree.GRAM:
             leaf = self.gram_leaf(index)
@@ -322,12 +330,26 @@ class Openings:
             raise RangeError("tree of a requested leaf", expected="one of the five", actual=tree.name)
         return Answer(data=leaf.data, path=leaf.path)
 
+    def _known(self, tree: Tree, index: int, slot: int = 0) -> Path | None:
+        """The path that came with a leaf; empty where the leaf is the whole tree, and then the tree is there."""
+        return self._paths.get((tree, slot, index))
 
-def _tree(kind: int, leaves: Sequence[bytes] | None) -> merkle.Tree:
-    return merkle.Tree([merkle.leaf_hash(kind, leaf) for leaf in _have(kind, leaves)])
+
+def _tree(tree: Tree, leaves: Sequence[bytes | None] | None) -> merkle.Tree:
+    if leaves is None or None in leaves:
+        raise UnavailableError(f"the leaves of the {tree.name.lower()} tree")
+    return merkle.Tree([merkle.leaf_hash(tree, leaf) for leaf in leaves if leaf is not None])
 
 
-def _have(kind: int, leaves: Sequence[T] | None) -> Sequence[T]:
+def _leaf(tree: Tree, leaves: Sequence[T | None] | None, index: int) -> tuple[T, int]:
+    """(the leaf, how many there are)."""
     if leaves is None:
-        raise UnavailableError(f"the leaves of the {Tree(kind).name.lower()} tree")
-    return leaves
+        raise UnavailableError(f"the leaves of the {tree.name.lower()} tree")
+    if not 0 <= index < len(leaves):
+        raise RangeError(
+            f"index of a leaf of the {tree.name.lower()} tree", expected=f"below {len(leaves)}", actual=index
+        )
+    leaf = leaves[index]
+    if leaf is None:
+        raise UnavailableError(f"leaf {index} of the {tree.name.lower()} tree")
+    return leaf, len(leaves)

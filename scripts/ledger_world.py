@@ -13,8 +13,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from coordinator import anvil
 from contracts.abi import decode_error, interfaces
+from coordinator import anvil
 from coordinator.deploy import create_addresses
 from coordinator.platform.collateral import Tee, issue_collateral
 from coordinator.platform.pki import create_pki

@@ -18,8 +18,8 @@ import numpy as np
 from eth_account import Account
 from web3.utils.address import get_create_address
 
-from coordinator import anvil
 from contracts.abi import Interface, interfaces
+from coordinator import anvil
 from coordinator.enclave.rounds import Computed, Entry, Round, compute
 from protocol.charter import Charter
 from protocol.events import Action

@@ -7,14 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protocol.errors import UnavailableError
 from protocol.hashing import sha256
 from protocol.keys import sign
-from protocol.openings import Leaf, Leaves, Tree
+from protocol.openings import Leaf, Leaves, Openings, Tree
 from protocol.outcomes import Reason
 from protocol.trees import model_root
 from tests.support.drafts import COMMITTED, RULES, UNDELIVERED, Draft, usual
 from tests.support.lies import LIES, Lie, add
-from verifier.refutation.reconstruction import CannotOpen, Published, reconstruct
+from verifier.refutation.reconstruction import Answered, CannotOpen, Published, reconstruct
 from verifier.refutation.search import search
 from verifier.refutation.statement import Family, Statement
 
@@ -47,6 +48,49 @@ def test_a_lie_is_found_by_its_predicate(lie: Lie, rule: str) -> None:
         assert lie.function in shown
     else:
         assert lie.hidden in {one.tree for one in missing}
+
+
+HIDDEN = [pytest.param(lie, rule, id=f"{rule}: {lie.name}") for lie in LIES for rule in lie.rules if lie.hidden]
+
+
+@pytest.mark.parametrize(("lie", "rule"), HIDDEN)
+def test_what_vectors_hide_is_found_in_the_leaf_that_somebody_gave(lie: Lie, rule: str) -> None:
+    assert lie.hidden is not None
+    draft = lie.draft(rule)
+    shown = reconstruct(draft.facts(), draft.published(), answers=answers(draft, usual(rule), lie.hidden))[0]
+    assert lie.function in {one.function for one in search(draft.facts(), shown)}
+
+
+def answers(draft: Draft, honest: Draft, tree: Tree) -> list[Answered]:
+    """The first leaf of a tree that is not as it should be, and the one before; of a Gram tree every leaf."""
+    theirs, ours = ({**vars(of), "row": of.rows[0]}[TREES[tree]] for of in (draft, honest))
+    different = [index for index, pair in enumerate(zip(theirs, ours, strict=True)) if pair[0] != pair[1]]
+    indices = range(len(theirs)) if tree is Tree.GRAM else range(max(0, different[0] - 1), different[0] + 1)
+    opened = Openings(draft.leaves(), counted=draft.counted)
+    return [Answered(tree=tree, index=index, answer=opened.answer(tree, slot=0, index=index)) for index in indices]
+
+
+TREES = {Tree.ROW: "row", Tree.COLUMN: "columns", Tree.GRAM: "gram", Tree.MODEL: "model"}
+
+
+def test_an_answer_that_does_not_lead_to_the_root_counts_for_nothing() -> None:
+    draft, other = usual("median"), usual("mean")
+    shown = replace(draft.published(), rows={}, set_leaves=None)
+    opened = Openings(other.leaves(), counted=other.counted)
+    wrong = [Answered(tree=Tree.COLUMN, index=3, answer=opened.answer(Tree.COLUMN, slot=0, index=3))]
+    assert reconstruct(draft.facts(), shown, answers=wrong)[0].leaves.columns is None
+    right = Openings(draft.leaves(), counted=draft.counted).answer(Tree.ROW, slot=4, index=3)
+    openings, missing = reconstruct(
+        draft.facts(), shown, answers=[Answered(tree=Tree.ROW, slot=4, index=3, answer=right)]
+    )
+    assert [one.tree for one in missing] == [Tree.SET, Tree.ROW, Tree.COLUMN]
+    assert (openings.set_leaf(4), openings.row_leaf(4, 3)) == (
+        right.set,
+        Leaf(index=3, data=right.data, path=right.path),
+    )
+    for closed in (lambda: openings.set_leaf(3), lambda: openings.row_leaf(4, 2), lambda: openings.row_chunk(4, 0)):
+        with pytest.raises(UnavailableError):
+            closed()
 
 
 def test_every_function_of_every_family_is_in_the_table() -> None:

@@ -40,17 +40,16 @@ BLOCK = 1 << 12
 def lengths(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement]:
     """F7: a leaf that is not 128 bytes; columns or totals whose length does not follow from the number counted."""
     bad, k = tables.aggregate.first_bad(), len(facts.slots)
-    leaves = openings.leaves.columns or ()
     if bad is not None:
-        text = f"leaf {bad} of the column tree: expected {COLUMN_LEAF_BYTES} bytes, got {len(leaves[bad].data)}"
-        yield facts.statement(Family.COLUMN, Predicate.FORM, "columnMalformed", openings.column_leaf(bad), text=text)
+        leaf = openings.column_leaf(bad)
+        text = f"leaf {bad} of the column tree: expected {COLUMN_LEAF_BYTES} bytes, got {len(leaf.data)}"
+        yield facts.statement(Family.COLUMN, Predicate.FORM, "columnMalformed", leaf, text=text)
     for is_totals, what, size in ((False, "columns", COLUMNS_BYTES * k), (True, "totals", TOTALS_BYTES * k)):
-        is_known = (tables.known_totals if is_totals else tables.known_columns) & tables.aggregate.is_good
-        parts = [leaf.totals if is_totals else leaf.columns for leaf in leaves]
-        at = first(is_known & np.array([len(part) != size for part in parts], dtype=np.bool_))
+        at = (tables.totals if is_totals else tables.columns).first_bad()
         if at is not None:
-            text = f"{what} of leaf {at} of the column tree: expected {size} bytes, got {len(parts[at])}"
-            arguments = (openings.column_leaf(at), is_totals, parts[at])
+            preimage = openings.sums(at).totals if is_totals else openings.column(at).columns
+            text = f"{what} of leaf {at} of the column tree: expected {size} bytes, got {len(preimage)}"
+            arguments = (openings.column_leaf(at), is_totals, preimage)
             yield facts.statement(Family.COLUMN, Predicate.FORM, "preimageMalformed", *arguments, text=text)
 
 
@@ -146,7 +145,7 @@ def weights(facts: Facts, openings: Openings, rule: Rule) -> Iterator[Statement]
     """F5: a weight that is not min(samples, weightCap) for the weighted mean, or not zero for another rule."""
     for slot in facts.slots:
         data = (openings.leaves.set_leaves or ())[slot]
-        if len(data) != SET_LEAF_COUNTED_BYTES:
+        if data is None or len(data) != SET_LEAF_COUNTED_BYTES:
             continue
         capped = min(int.from_bytes(data[32:36]), facts.spec.weight_cap)
         expected, actual = capped if rule is Rule.WEIGHTED_MEAN else 0, facts.stated[slot].weight

@@ -18,12 +18,12 @@ from protocol.disputes import Predicate
 from protocol.openings import NO_LINE, Openings
 from protocol.trees import ROW_LEAF, gram_leaves
 from verifier.refutation.statement import Facts, Family, Statement
-from verifier.refutation.tables import Tables, first
+from verifier.refutation.tables import Tables
 
 
 def lengths(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement]:
     """F7: a leaf that is not 8 bytes for each counted slot."""
-    at = first(~tables.gram.is_good.reshape(-1))
+    at = tables.gram.first_bad()
     if at is not None:
         leaf = openings.gram_leaf(at)
         text = f"leaf {at} of the Gram tree: expected {8 * len(facts.slots)} bytes, got {len(leaf.data)}"

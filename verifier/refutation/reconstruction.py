@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from protocol import merkle
 from protocol.errors import VeriflockError
 from protocol.fixedpoint import saturate32
-from protocol.openings import Leaves, Openings, Tree
+from protocol.openings import Answer, Leaves, Openings, Path, Tree
 from protocol.rulebook import Rule, is_selecting
 from protocol.trees import (
     COLUMN_LEAF,
@@ -85,14 +85,29 @@ class CannotOpen:
         return f"can't open {what}: committed 0x{self.expected.hex()}, {how}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A leaf that somebody gave when it was asked for; it counts if it leads to the root."""
+
+    tree: Tree
+    """Of which tree."""
+    slot: int = 0
+    """Of a row: whose."""
+    index: int
+    """Which leaf."""
+    answer: Answer = field(repr=False)
+    """As it stands in the event."""
+
+
 def reconstruct(
-    facts: Facts, published: Published, given: Leaves | None = None
+    facts: Facts, published: Published, given: Leaves | None = None, answers: Sequence[Answered] = ()
 ) -> tuple[Openings, tuple[CannotOpen, ...]]:
     """Openings of the trees that lead to the committed roots, and which ones do not.
 
-    given: leaves as they were hashed, from anywhere; they count for a tree exactly if they lead to its root.
+    given:   leaves as they were hashed, from anywhere; they count for a tree exactly if all of them lead to its root.
+    answers: single leaves, for trees that can't be opened as a whole.
     """
-    builder = _Builder(facts, published, given or Leaves(rows={}))
+    builder = _Builder(facts, published, given or Leaves(rows={}), answers)
     set_leaves = builder.set_leaves()
     rows = builder.rows(set_leaves)
     leaves = Leaves(
@@ -100,86 +115,110 @@ def reconstruct(
         rows=rows,
         columns=builder.columns(rows) if facts.has_columns and facts.rule is not None else None,
         gram=builder.gram(rows) if facts.has_gram else None,
-        base=builder.model(published.base, builder.given.base, facts.spec.base_model, is_base=True),
-        model=builder.model(published.model, builder.given.model, facts.result.new_model, is_base=False),
+        base=builder.base(),
+        model=builder.model(),
     )
-    return Openings(leaves, counted=facts.result.counted), tuple(builder.missing)
+    return Openings(leaves, counted=facts.result.counted, paths=builder.paths), tuple(builder.missing)
 
 
 class _Builder:
-    """Tries what was given, then what follows from what was published."""
+    """Tries what was given, then what follows from what was published, then single leaves."""
 
-    def __init__(self, facts: Facts, published: Published, given: Leaves) -> None:
-        self._facts, self._published, self.given = facts, published, given
+    def __init__(self, facts: Facts, published: Published, given: Leaves, answers: Sequence[Answered]) -> None:
+        self._facts, self._published, self._given, self._answers = facts, published, given, answers
         self.missing: list[CannotOpen] = []
+        self.paths: dict[tuple[Tree, int, int], Path] = {}
 
-    def set_leaves(self) -> Sequence[bytes] | None:
+    def set_leaves(self) -> Sequence[bytes | None] | None:
         """The set leaves that lead to the set root."""
         size, root = len(self._facts.cohort), self._facts.result.set_root
-        return self._choose(Tree.SET, root, size, [self.given.set_leaves, self._published.set_leaves])
+        return self._choose(Tree.SET, root, size, [self._given.set_leaves, self._published.set_leaves])
 
-    def rows(self, set_leaves: Sequence[bytes] | None) -> dict[int, Sequence[bytes]]:
+    def rows(self, set_leaves: Sequence[bytes | None] | None) -> dict[int, Sequence[bytes | None]]:
         """The rows that lead to the update roots in the set leaves."""
-        found: dict[int, Sequence[bytes]] = {}
+        found: dict[int, Sequence[bytes | None]] = {}
         for slot in self._facts.slots:
-            data = b"" if set_leaves is None else set_leaves[slot]
-            if len(data) != SET_LEAF_COUNTED_BYTES:
+            data = None if set_leaves is None else set_leaves[slot]
+            if data is None or len(data) != SET_LEAF_COUNTED_BYTES:
                 continue  # whose root is unknown: what is missing is the set leaf, or it is refuted as such
             row = self._row(slot)
-            candidates = [self.given.rows.get(slot), None if row is None else row_leaves(row)]
+            candidates = [self._given.rows.get(slot), None if row is None else row_leaves(row)]
             leaves = self._choose(Tree.ROW, data[:32], self._facts.row_leaves, candidates, slot=slot)
             if leaves is not None:
                 found[slot] = leaves
         return found
 
-    def columns(self, rows: Mapping[int, Sequence[bytes]]) -> Sequence[ColumnData] | None:
+    def columns(self, rows: Mapping[int, Sequence[bytes | None]]) -> Sequence[ColumnData | None] | None:
         """The column leaves that lead to the column root."""
-        expected, actual = self._facts.result.column_root, None
+        expected, size, actual = self._facts.result.column_root, self._facts.column_leaves, None
         for leaves in self._column_candidates(rows):
-            if len(leaves) == self._facts.column_leaves:
-                actual = _root(Tree.COLUMN, [leaf.data for leaf in leaves])
+            data = [leaf.data for leaf in leaves if leaf is not None]
+            if len(data) == len(leaves) == size:
+                actual = _root(Tree.COLUMN, data)
                 if actual == expected:
                     return leaves
         self.missing.append(CannotOpen(tree=Tree.COLUMN, expected=expected, actual=actual))
-        return None
+        some = self._answered(Tree.COLUMN, expected, size)
+        parts = {
+            index: ColumnData(data=one.data, columns=one.columns, totals=one.totals) for index, one in some.items()
+        }
+        return [parts.get(index) for index in range(size)] if parts else None
 
-    def gram(self, rows: Mapping[int, Sequence[bytes]]) -> Sequence[bytes] | None:
+    def gram(self, rows: Mapping[int, Sequence[bytes | None]]) -> Sequence[bytes | None] | None:
         """The lines that lead to the Gram root."""
         matrix = self._matrix(rows)
-        candidates = [self.given.gram, None if matrix is None else gram_leaves(matrix)]
+        candidates = [self._given.gram, None if matrix is None else gram_leaves(matrix)]
         size = self._facts.chunks * len(self._facts.slots)
         return self._choose(Tree.GRAM, self._facts.result.gram_root, size, candidates)
 
-    def model(
-        self, published: bytes | None, given: Sequence[bytes] | None, root: bytes, *, is_base: bool
-    ) -> Sequence[bytes] | None:
-        """The leaves that lead to a model's root."""
-        model = _int32(published, self._facts.spec.dimension)
-        candidates = [given, None if model is None else model_leaves(model)]
-        return self._choose(Tree.MODEL, root, self._facts.row_leaves, candidates, is_base=is_base)
+    def base(self) -> Sequence[bytes | None] | None:
+        """The leaves that lead to the base model's root."""
+        candidates = [self._given.base, self._model(self._published.base)]
+        return self._choose(Tree.MODEL, self._facts.spec.base_model, self._facts.row_leaves, candidates, is_base=True)
+
+    def model(self) -> Sequence[bytes | None] | None:
+        """The leaves that lead to the new model's root."""
+        candidates = [self._given.model, self._model(self._published.model)]
+        return self._choose(Tree.MODEL, self._facts.result.new_model, self._facts.row_leaves, candidates)
 
     def _choose(
         self,
         tree: Tree,
         root: bytes,
         size: int,
-        candidates: Sequence[Sequence[bytes] | None],
+        candidates: Sequence[Sequence[bytes | None] | None],
         *,
         slot: int | None = None,
         is_base: bool = False,
-    ) -> Sequence[bytes] | None:
+    ) -> Sequence[bytes | None] | None:
         actual = None
         for leaves in candidates:
-            if leaves is not None and len(leaves) == size:
-                actual = _root(tree, leaves)
+            data = [leaf for leaf in leaves or () if leaf is not None]
+            if leaves is not None and len(data) == len(leaves) == size:
+                actual = _root(tree, data)
                 if actual == root:
                     return leaves
         self.missing.append(CannotOpen(tree=tree, slot=slot, is_base=is_base, expected=root, actual=actual))
-        return None
+        some = {} if is_base else self._answered(tree, root, size, slot or 0)
+        return [some[index].data if index in some else None for index in range(size)] if some else None
 
-    def _column_candidates(self, rows: Mapping[int, Sequence[bytes]]) -> Iterator[Sequence[ColumnData]]:
-        if self.given.columns is not None:
-            yield self.given.columns
+    def _answered(self, tree: Tree, root: bytes, size: int, slot: int = 0) -> dict[int, Answer]:
+        """The answers that lead to the root, by index; their paths are kept."""
+        found = {}
+        for one in self._answers:
+            index, answer = one.index, one.answer
+            if tree is Tree.SET and one.tree is Tree.ROW:  # which brings its set leaf along
+                index, answer = one.slot, Answer(data=answer.set.data, path=answer.set.path)
+            elif one.tree is not tree or (tree is Tree.ROW and one.slot != slot):
+                continue
+            if _leads(root, tree, index, size, answer):
+                found[index] = answer
+                self.paths[tree, slot, index] = answer.path
+        return found
+
+    def _column_candidates(self, rows: Mapping[int, Sequence[bytes | None]]) -> Iterator[Sequence[ColumnData | None]]:
+        if self._given.columns is not None:
+            yield self._given.columns
         matrix, rule = self._matrix(rows), self._facts.rule
         if matrix is None or rule is None:
             return
@@ -218,14 +257,14 @@ class _Builder:
             alignment=np.concatenate([part.alignment for part in parts]).cumsum(axis=0),
         )
 
-    def _matrix(self, rows: Mapping[int, Sequence[bytes]]) -> Int16 | None:
+    def _matrix(self, rows: Mapping[int, Sequence[bytes | None]]) -> Int16 | None:
         """(k, d) the counted rows, or None if one is missing: those that open, else those that were published."""
         dimension, found = self._facts.spec.dimension, []
         for slot in self._facts.slots:
             row = self._row(slot)
-            if slot in rows:
-                data = b"".join(rows[slot])
-                row = _int16(data[: 2 * dimension], dimension)
+            data = [leaf for leaf in rows.get(slot, ()) if leaf is not None]
+            if len(data) == self._facts.row_leaves:
+                row = _int16(b"".join(data)[: 2 * dimension], dimension)
             if row is None:
                 return None
             found.append(row)
@@ -233,6 +272,18 @@ class _Builder:
 
     def _row(self, slot: int) -> Int16 | None:
         return _int16(self._published.rows.get(slot), self._facts.spec.dimension)
+
+    def _model(self, published: bytes | None) -> list[bytes] | None:
+        model = _int32(published, self._facts.spec.dimension)
+        return None if model is None else model_leaves(model)
+
+
+def _leads(root: bytes, tree: Tree, index: int, size: int, answer: Answer) -> bool:
+    try:
+        merkle.verify(root, index=index, size=size, leaf=merkle.leaf_hash(tree, answer.data), path=answer.path)
+    except VeriflockError:
+        return False
+    return True
 
 
 def _int16(data: bytes | None, dimension: int) -> Int16 | None:

@@ -33,6 +33,8 @@ def set_leaves(facts: Facts, openings: Openings) -> Iterator[Statement]:
     F3: a commitment that was not honoured, or a reason that needs one where there is none.
     """
     for slot, data in enumerate(openings.leaves.set_leaves or ()):
+        if data is None:
+            continue
         difference = _difference(facts, slot, data)
         if difference:
             leaf = openings.set_leaf(slot)
@@ -66,7 +68,7 @@ def receipts(facts: Facts, openings: Openings, held: Sequence[SignedReceipt]) ->
         if slot >= len(leaves) or slot in facts.commitments or not is_enclaves(facts, receipt, signed.signature):
             continue
         data = leaves[slot]
-        if len(data) not in (SET_LEAF_COUNTED_BYTES, SET_LEAF_OTHER_BYTES):
+        if data is None or len(data) not in (SET_LEAF_COUNTED_BYTES, SET_LEAF_OTHER_BYTES):
             continue  # another length is refuted as such
         actual = _what(facts, slot, data)
         if actual == f"update 0x{receipt.update.hex()}":

@@ -37,20 +37,24 @@ class Table:
     values: NDArray[Any]
     """(N, ...), one entry a leaf."""
     is_good: Flags
-    """(N,) whether the leaf has its length; where not, its values are zero and say nothing."""
+    """(N,) whether the leaf is there and has its length; where not, its values are zero and say nothing."""
+    is_bad: Flags
+    """(N,) whether the leaf is there and has another length."""
 
     def first_bad(self) -> int | None:
         """The first leaf of a wrong length."""
-        return first(~self.is_good)
+        return first(self.is_bad.reshape(-1))
 
 
-def table(leaves: Sequence[bytes], dtype: str | np.dtype[Any], shape: tuple[int, ...]) -> Table:
+def table(leaves: Sequence[bytes | None], dtype: str | np.dtype[Any], shape: tuple[int, ...]) -> Table:
     """leaves: N of them.   dtype, shape: of one leaf."""
     kind = np.dtype(dtype)
     size = kind.itemsize * int(np.prod(shape))
-    is_good = np.fromiter((len(leaf) == size for leaf in leaves), dtype=np.bool_, count=len(leaves))
-    data = b"".join(leaf if len(leaf) == size else bytes(size) for leaf in leaves)
-    return Table(values=np.frombuffer(data, dtype=kind).reshape(len(leaves), *shape), is_good=is_good)
+    is_there = np.array([leaf is not None for leaf in leaves], dtype=np.bool_)
+    is_good = np.array([leaf is not None and len(leaf) == size for leaf in leaves], dtype=np.bool_)
+    data = b"".join(leaf if leaf is not None and len(leaf) == size else bytes(size) for leaf in leaves)
+    values = np.frombuffer(data, dtype=kind).reshape(len(leaves), *shape)
+    return Table(values=values, is_good=is_good, is_bad=is_there & ~is_good)
 
 
 def first(flags: Flags) -> int | None:
@@ -72,41 +76,45 @@ class Tables:
     @cached_property
     def known_columns(self) -> Flags:
         """(L,) whether the bytes that one has are those that the leaf's first hash is of."""
-        leaves = self._leaves.columns or ()
-        return np.array([_sha256(leaf.columns).digest() == leaf.data[:32] for leaf in leaves], dtype=np.bool_)
+        parts = ((leaf.columns, leaf.data[:32]) if leaf else (b"", b"") for leaf in self._leaves.columns or ())
+        return np.array([_sha256(data).digest() == digest for data, digest in parts], dtype=np.bool_)
 
     @cached_property
     def known_totals(self) -> Flags:
         """(L,) the same of the second hash."""
-        leaves = self._leaves.columns or ()
-        return np.array([_sha256(leaf.totals).digest() == leaf.data[32:64] for leaf in leaves], dtype=np.bool_)
+        parts = ((leaf.totals, leaf.data[32:64]) if leaf else (b"", b"") for leaf in self._leaves.columns or ())
+        return np.array([_sha256(data).digest() == digest for data, digest in parts], dtype=np.bool_)
 
     @cached_property
     def columns(self) -> Table:
-        """(L, k, 16) int16; good where the leaf is 128 bytes and its columns are known and have their length."""
-        leaves = self._leaves.columns or ()
-        found = table([leaf.columns for leaf in leaves], "<i2", (self._k, COLUMN_LEAF))
-        return Table(values=found.values, is_good=found.is_good & self.aggregate.is_good & self.known_columns)
+        """(L, k, 16) int16; good or bad only where the leaf is 128 bytes and its columns are known."""
+        parts = [leaf.columns if leaf else None for leaf in self._leaves.columns or ()]
+        return self._where(self.known_columns, table(parts, "<i2", (self._k, COLUMN_LEAF)))
 
     @cached_property
     def totals(self) -> Table:
-        """(L, k) of kept, deviation and alignment; good as the columns are."""
-        leaves = self._leaves.columns or ()
-        found = table([leaf.totals for leaf in leaves], TOTALS_DTYPE, (self._k,))
-        return Table(values=found.values, is_good=found.is_good & self.aggregate.is_good & self.known_totals)
+        """(L, k) of kept, deviation and alignment; good or bad as the columns are."""
+        parts = [leaf.totals if leaf else None for leaf in self._leaves.columns or ()]
+        return self._where(self.known_totals, table(parts, TOTALS_DTYPE, (self._k,)))
+
+    def _where(self, is_known: Flags, found: Table) -> Table:
+        is_open = is_known & self.aggregate.is_good
+        return Table(values=found.values, is_good=found.is_good & is_open, is_bad=found.is_bad & is_open)
 
     @cached_property
     def aggregate(self) -> Table:
         """(L, 16) int32; good where the leaf of the column tree is 128 bytes."""
-        tails = [leaf.data[64:] if len(leaf.data) == COLUMN_LEAF_BYTES else b"" for leaf in self._leaves.columns or ()]
-        return table(tails, "<i4", (COLUMN_LEAF,))
+        leaves = [leaf.data if leaf else None for leaf in self._leaves.columns or ()]
+        found = table(leaves, "u1", (COLUMN_LEAF_BYTES,))
+        tails = np.ascontiguousarray(found.values[:, 64:]).view("<i4")
+        return Table(values=tails, is_good=found.is_good, is_bad=found.is_bad)
 
     @cached_property
     def gram(self) -> Table:
-        """(C, k, k) int64; good is (C, k)."""
-        found = table(self._leaves.gram or (), ">i8", (self._k,))
-        shape = (self._chunks, self._k)
-        return Table(values=found.values.reshape(*shape, self._k), is_good=found.is_good.reshape(shape))
+        """(C, k, k) int64; good and bad are (C, k)."""
+        found, shape = table(self._leaves.gram or (), ">i8", (self._k,)), (self._chunks, self._k)
+        values = found.values.reshape(*shape, self._k)
+        return Table(values=values, is_good=found.is_good.reshape(shape), is_bad=found.is_bad.reshape(shape))
 
     @cached_property
     def base(self) -> Table:
