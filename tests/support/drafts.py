@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,13 @@ class Draft:
     """What participants hold."""
     results: list[SignedResult] = field(default_factory=list)
     """What the enclave signed besides."""
+
+    def copy(self) -> Draft:
+        """The same round, to be changed on its own."""
+        names = ("set_leaves", "columns", "gram", "base", "model", "outcomes", "receipts", "results")
+        lists = {name: value if (value := getattr(self, name)) is None else list(value) for name in names}
+        rows = {slot: list(leaves) for slot, leaves in self.rows.items()}
+        return replace(self, **lists, rows=rows, commitments=dict(self.commitments))
 
     @property
     def slots(self) -> list[int]:
@@ -301,12 +309,21 @@ def some_spec(rule: str, cohort: tuple[bytes, ...], base: Int32, **changes: Any)
 Rows = dict[int, Int16]
 
 
-def usual(rule: str, prepare: Callable[[Rows], None] = lambda rows: None, *, dimension: int = DIMENSION) -> Draft:
+def usual(rule: str, prepare: Callable[[Rows], None] | None = None) -> Draft:
     """The round that the table is about; `prepare` changes the rows that it counts."""
+    return (_usual(rule) if prepare is None else _prepared(rule, prepare)).copy()
+
+
+@cache
+def _usual(rule: str) -> Draft:
+    return _prepared(rule, lambda rows: None)
+
+
+def _prepared(rule: str, prepare: Callable[[Rows], None]) -> Draft:
     people = sorted((key_of(f"participant {i}") for i in range(COHORT)), key=address)
     cohort = tuple(address(key) for key in people)
-    base = (np.arange(dimension) * 977 - 10**6).astype(np.int32)
-    rows = some_rows(set(range(COHORT)) - {ABSENT, REFUSED, UNDELIVERED}, dimension)
+    base = (np.arange(DIMENSION) * 977 - 10**6).astype(np.int32)
+    rows = some_rows(set(range(COHORT)) - {ABSENT, REFUSED, UNDELIVERED}, DIMENSION)
     prepare(rows)
     return honest(
         some_spec(rule, cohort, base),

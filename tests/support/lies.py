@@ -48,7 +48,7 @@ class Lie:
     """n of Fn."""
     tell: Callable[[Draft], None] = lambda draft: None
     """Changes what is committed to."""
-    prepare: Callable[[Rows], None] = lambda rows: None
+    prepare: Callable[[Rows], None] | None = None
     """Changes which rows are counted, before anything is computed from them."""
     rules: tuple[str, ...] = RULES
     """For which rules it can be told."""

@@ -20,7 +20,13 @@ from verifier.refutation.search import search
 from verifier.refutation.statement import Family, Statement
 
 NOTHING = Published(rows={})
-TABLE = [pytest.param(lie, rule, id=f"{rule}: {lie.name}") for lie in LIES for rule in lie.rules]
+KINDS = ("weighted-mean", "trimmed-mean", "multi-krum")
+"""A rule that weighs, one that drops values, one that selects; tests/conformance/ goes through all of them."""
+TABLE = [
+    pytest.param(lie, rule, id=f"{rule}: {lie.name}")
+    for lie in LIES
+    for rule in [rule for rule in lie.rules if rule in KINDS] or lie.rules
+]
 
 
 def found(draft: Draft, published: Published = NOTHING, given: Leaves | None = None) -> list[Statement]:
@@ -50,7 +56,7 @@ def test_a_lie_is_found_by_its_predicate(lie: Lie, rule: str) -> None:
         assert lie.hidden in {one.tree for one in missing}
 
 
-HIDDEN = [pytest.param(lie, rule, id=f"{rule}: {lie.name}") for lie in LIES for rule in lie.rules if lie.hidden]
+HIDDEN = [pytest.param(lie, lie.rules[-1], id=lie.name) for lie in LIES if lie.hidden is not None]
 
 
 @pytest.mark.parametrize(("lie", "rule"), HIDDEN)

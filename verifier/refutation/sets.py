@@ -53,11 +53,17 @@ def set_leaves(facts: Facts, openings: Openings) -> Iterator[Statement]:
 def rows(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement]:
     """F7: a counted row's leaf of a wrong length, a coordinate of -32768, one past the dimension that is not zero."""
     for slot in sorted(openings.leaves.rows):
-        found = _malformed(facts, tables, slot)
-        if found is not None:
-            index, coordinate, text = found
-            arguments = (openings.set_leaf(slot), openings.row_leaf(slot, index), coordinate)
-            yield facts.statement(Family.SET, Predicate.FORM, "rowMalformed", *arguments, text=text)
+        bad, found = tables.row(slot).first_bad(), _out_of_place(facts, tables, slot)
+        if bad is not None:
+            index, coordinate = bad, 0
+            size = len(openings.row_leaf(slot, bad).data)
+            text = f"leaf {bad} of the row of slot {slot}: expected {ROW_LEAF_BYTES} bytes, got {size}"
+        elif found is not None:
+            (index, coordinate), text = divmod(found[0], ROW_LEAF), found[1]
+        else:
+            continue
+        arguments = (openings.set_leaf(slot), openings.row_leaf(slot, index), coordinate)
+        yield facts.statement(Family.SET, Predicate.FORM, "rowMalformed", *arguments, text=text)
 
 
 def receipts(facts: Facts, openings: Openings, held: Sequence[SignedReceipt]) -> Iterator[Statement]:
@@ -183,18 +189,13 @@ def _what(facts: Facts, slot: int, data: bytes) -> str:
     return f"reason {data[32]}" if data[32] else "nothing received"
 
 
-def _malformed(facts: Facts, tables: Tables, slot: int) -> tuple[int, int, str] | None:
-    """(leaf, coordinate in it, what is wrong) of the first thing that is wrong with a row."""
-    found = tables.row(slot)
-    bad = found.first_bad()
-    if bad is not None:
-        return bad, 0, f"leaf {bad} of the row of slot {slot}: expected {ROW_LEAF_BYTES} bytes"
-    flat = found.values.reshape(-1)
-    is_wrong = flat == OUT_OF_RANGE
-    is_wrong[facts.spec.dimension :] = flat[facts.spec.dimension :] != 0
-    at = first(np.asarray(is_wrong))
+def _out_of_place(facts: Facts, tables: Tables, slot: int) -> tuple[int, str] | None:
+    """The first coordinate of a row that holds what it may not, and what that is."""
+    flat, d = tables.row(slot).values.reshape(-1), facts.spec.dimension
+    is_wrong = np.asarray(flat == OUT_OF_RANGE)
+    is_wrong[d:] = flat[d:] != 0
+    at = first(is_wrong)
     if at is None:
         return None
-    expected = "at least -32767" if at < facts.spec.dimension else "0, past the dimension"
-    text = f"coordinate {at} of the row of slot {slot}: expected {expected}, got {int(flat[at])}"
-    return at // ROW_LEAF, at % ROW_LEAF, text
+    expected = "at least -32767" if at < d else "0, past the dimension"
+    return at, f"coordinate {at} of the row of slot {slot}: expected {expected}, got {int(flat[at])}"
