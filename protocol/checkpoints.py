@@ -42,10 +42,23 @@ class SignedCheckpoint:
         """Who signed it.  Raises SignatureError."""
         return recover(self.checkpoint.digest(domain), self.signature)
 
+    def to_map(self) -> dict[str, object]:
+        """For an envelope."""
+        return {"checkpoint": self.checkpoint.to_map(), "signature": self.signature}
+
+
+def parse_checkpoint(value: object) -> SignedCheckpoint:
+    """The signed checkpoint in a map.  Raises EncodingError, LengthError."""
+    fields = Fields(value, "a signed checkpoint")
+    checkpoint = Checkpoint.from_map(fields.map("checkpoint"))
+    signed = SignedCheckpoint(checkpoint=checkpoint, signature=fields.bytes("signature", SIGNATURE_BYTES))
+    fields.done()
+    return signed
+
 
 def encode_checkpoints(checkpoints: Sequence[SignedCheckpoint]) -> bytes:
     """Deterministic CBOR: a list of maps, in this order."""
-    return encode([{"checkpoint": item.checkpoint.to_map(), "signature": item.signature} for item in checkpoints])
+    return encode([item.to_map() for item in checkpoints])
 
 
 def parse_checkpoints(data: bytes) -> tuple[SignedCheckpoint, ...]:
@@ -53,10 +66,4 @@ def parse_checkpoints(data: bytes) -> tuple[SignedCheckpoint, ...]:
     items = decode(data, max_bytes=MAX_BYTES)
     if not isinstance(items, list):
         raise EncodingError("a file of checkpoints", expected="a list", actual=type(items).__name__)
-    found = []
-    for item in items:
-        fields = Fields(item, "a signed checkpoint")
-        checkpoint = Checkpoint.from_map(fields.map("checkpoint"))
-        found.append(SignedCheckpoint(checkpoint=checkpoint, signature=fields.bytes("signature", SIGNATURE_BYTES)))
-        fields.done()
-    return tuple(found)
+    return tuple(parse_checkpoint(item) for item in items)
