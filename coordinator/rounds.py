@@ -15,6 +15,7 @@ from enum import Enum
 
 from protocol.errors import NotInCohortError, RoundError, SpecMismatchError, TooLateError
 from protocol.keys import Address, to_hex
+from protocol.openings import Tree
 
 
 class Phase(Enum):
@@ -30,7 +31,7 @@ class Phase(Enum):
     """Open on the ledger; the enclave has signed the result and the evidence is published."""
 
     PROPOSED = "proposed"
-    """On the ledger, until the challenge ends."""
+    """On the ledger, until the challenge ends and no member waits for a leaf."""
 
     SETTLED = "settled"
     """Final: the model moved on."""
@@ -46,6 +47,7 @@ class Step(Enum):
     WAIT = "wait"
     CLOSE = "close"
     PROPOSE = "propose"
+    ANSWER = "answer"
     SETTLE = "settle"
     VOID = "void"
 
@@ -67,6 +69,26 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeafRequest:
+    """A member asked for a leaf of the proposed result and still waits."""
+
+    member: Address
+    """Who; it asks once a round, so this names the request."""
+
+    tree: Tree
+    """Of which tree."""
+
+    slot: int
+    """Of a row: whose."""
+
+    index: int
+    """Which leaf."""
+
+    answer_by: int
+    """Chain time; in time is `now <= answer_by`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundState:
     """One round as the coordinator sees it."""
 
@@ -82,6 +104,15 @@ class RoundState:
 
     received: tuple[bytes | None, ...]
     """Per slot the hash of the Update that the enclave gave a receipt for, or None."""
+
+    requests: tuple[LeafRequest, ...] = ()
+    """The open ones, in the ledger's order."""
+
+    not_before: int = 0
+    """First second at which the round may settle as far as answers are concerned."""
+
+    unanswerable: frozenset[Address] = frozenset()
+    """Members whose leaf is lost here."""
 
     def received_slots(self) -> list[int]:
         """The slots that have a receipt, ascending."""
@@ -123,6 +154,23 @@ class ResultProposed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeavesAwaited:
+    """What the proposed round waits for now: members asked for leaves, or were answered."""
+
+    round_id: int
+    requests: tuple[LeafRequest, ...]
+    not_before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFailed:
+    """The leaf that a member asked for is not to be had here: trying again would not bring it back."""
+
+    round_id: int
+    member: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSettled:
     """The ledger settled the round."""
 
@@ -136,7 +184,16 @@ class RoundVoided:
     round_id: int
 
 
-Event = RoundOpened | UpdateReceived | ResultSigned | ResultProposed | RoundSettled | RoundVoided
+Event = (
+    RoundOpened
+    | UpdateReceived
+    | ResultSigned
+    | ResultProposed
+    | LeavesAwaited
+    | AnswerFailed
+    | RoundSettled
+    | RoundVoided
+)
 
 _FINAL = (Phase.IDLE, Phase.SETTLED, Phase.VOID)
 
@@ -174,6 +231,14 @@ def apply_event(state: RoundState, event: Event) -> RoundState:
             _check_round(state, event.round_id)
             _check_phase(state, event, (Phase.SIGNED, Phase.COLLECTING))  # collecting: the signed copy here was lost
             return replace(state, phase=Phase.PROPOSED)
+        case LeavesAwaited():
+            _check_round(state, event.round_id)
+            _check_phase(state, event, (Phase.PROPOSED,))
+            return replace(state, requests=event.requests, not_before=event.not_before)
+        case AnswerFailed():
+            _check_round(state, event.round_id)
+            _check_phase(state, event, (Phase.PROPOSED,))
+            return replace(state, unanswerable=state.unanswerable | {event.member})
         case RoundSettled():
             _check_round(state, event.round_id)
             _check_phase(state, event, (Phase.PROPOSED,))
@@ -188,20 +253,29 @@ def next_step(state: RoundState, now: int) -> tuple[Step, int]:
     """What to do at chain time `now`, and for WAIT the first second at which the answer changes (else `now`).
 
     Nothing is proposed before the commitments are complete (after `commit`), nor after `propose`: then the round is
-    late and voiding it oneself costs the same fee and frees everybody earlier.
+    late and voiding it oneself costs the same fee and frees everybody earlier.  So does a leaf that was not brought in
+    time.  Nothing is settled while a member waits for a leaf, nor before it had time to use the answer.
     """
     deadlines = state.deadlines
     if state.phase in _FINAL or deadlines is None:
         return Step.OPEN, now
     if state.phase is Phase.PROPOSED:
-        if now <= deadlines.challenge_end:
-            return Step.WAIT, deadlines.challenge_end + 1
-        return Step.SETTLE, now
+        return _next_of_proposed(state, deadlines, now)
     if now > deadlines.propose:
         return Step.VOID, now
     if now <= deadlines.commit:
         return Step.WAIT, deadlines.commit + 1
     return (Step.CLOSE if state.phase is Phase.COLLECTING else Step.PROPOSE), now
+
+
+def next_request(state: RoundState) -> LeafRequest | None:
+    """The first request that is open and not known to be unanswerable."""
+    return next((request for request in state.requests if request.member not in state.unanswerable), None)
+
+
+def overdue_request(state: RoundState, now: int) -> LeafRequest | None:
+    """A request that nobody can answer any more."""
+    return next((request for request in state.requests if now > request.answer_by), None)
 
 
 def check_upload(state: RoundState, round_id: int, participant: Address, now: int) -> int:
@@ -238,6 +312,17 @@ def check_sender(state: RoundState, round_id: int, participant: Address) -> int:
 def is_held(state: RoundState, now: int) -> bool:
     """Whether a late update may still be handed over, if its sender committed it on the ledger."""
     return state.deadlines is not None and state.deadlines.submit < now <= state.deadlines.commit
+
+
+def _next_of_proposed(state: RoundState, deadlines: Deadlines, now: int) -> tuple[Step, int]:
+    if overdue_request(state, now) is not None:
+        return Step.VOID, now
+    if next_request(state) is not None:
+        return Step.ANSWER, now
+    if state.requests:
+        return Step.WAIT, min(request.answer_by for request in state.requests) + 1
+    settles = max(deadlines.challenge_end + 1, state.not_before)
+    return (Step.WAIT, settles) if now < settles else (Step.SETTLE, now)
 
 
 def _apply_received(state: RoundState, event: UpdateReceived) -> RoundState:

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from coordinator.rounds import (
     IDLE,
+    AnswerFailed,
     Deadlines,
     Event,
+    LeafRequest,
+    LeavesAwaited,
     Phase,
     PhaseError,
     ResultProposed,
@@ -26,9 +29,12 @@ from coordinator.rounds import (
     check_sender,
     check_upload,
     is_held,
+    next_request,
     next_step,
+    overdue_request,
 )
 from protocol.errors import NotInCohortError, RoundError, SpecMismatchError, TooLateError
+from protocol.openings import Tree
 
 COHORT = tuple(bytes([index]) * 20 for index in range(1, 6))
 STRANGER = b"\xff" * 20
@@ -116,6 +122,57 @@ def test_the_next_step_follows_from_phase_and_clock(
     events: tuple[Event, ...], now: int, expected: tuple[Step, int]
 ) -> None:
     assert next_step(after(*events), now) == expected
+
+
+ONE, OTHER = (
+    LeafRequest(member=bytes([number]) * 20, tree=Tree.ROW, slot=1, index=0, answer_by=answer_by)
+    for number, answer_by in ((1, 250), (2, 230))
+)
+
+
+def awaits(*requests: LeafRequest, not_before: int = 0) -> LeavesAwaited:
+    return LeavesAwaited(round_id=7, requests=requests, not_before=not_before)
+
+
+FAILED = AnswerFailed(round_id=7, member=ONE.member)
+
+
+@pytest.mark.parametrize(
+    ("events", "now", "expected"),
+    [
+        ((awaits(ONE),), 200, (Step.ANSWER, 200)),
+        ((awaits(ONE),), 250, (Step.ANSWER, 250)),
+        ((awaits(ONE),), 251, (Step.VOID, 251)),
+        ((awaits(ONE, OTHER),), 231, (Step.VOID, 231)),
+        ((awaits(ONE), awaits(not_before=260)), 241, (Step.WAIT, 260)),
+        ((awaits(ONE), awaits(not_before=260)), 259, (Step.WAIT, 260)),
+        ((awaits(ONE), awaits(not_before=260)), 260, (Step.SETTLE, 260)),
+        ((awaits(ONE), awaits(not_before=220)), 230, (Step.WAIT, 241)),
+        ((awaits(ONE), awaits(not_before=220)), 241, (Step.SETTLE, 241)),
+        ((awaits(ONE), FAILED), 245, (Step.WAIT, 251)),
+        ((awaits(ONE), FAILED), 251, (Step.VOID, 251)),
+        ((awaits(ONE, OTHER), FAILED), 200, (Step.ANSWER, 200)),
+        ((awaits(ONE), FAILED, awaits()), 241, (Step.SETTLE, 241)),  # somebody else had it
+    ],
+)
+def test_nothing_settles_while_a_member_waits_and_nobody_waits_for_what_is_lost(
+    events: tuple[Event, ...], now: int, expected: tuple[Step, int]
+) -> None:
+    assert next_step(after(SIGNED, PROPOSED, *events), now) == expected
+
+
+def test_what_is_lost_is_not_tried_again_and_the_first_overdue_request_voids() -> None:
+    state = after(SIGNED, PROPOSED, awaits(ONE, OTHER))
+    assert next_request(state) == ONE
+    assert next_request(apply_event(state, FAILED)) == OTHER
+    assert [overdue_request(state, now) for now in (230, 231, 251)] == [None, OTHER, ONE]
+
+
+def test_only_a_proposed_round_waits_for_leaves() -> None:
+    for events in ((), (SIGNED,), (SIGNED, PROPOSED, SETTLED)):
+        for event in (awaits(ONE), FAILED):
+            with pytest.raises(PhaseError, match="expected proposed"):
+                after(*events, event)
 
 
 def test_before_the_first_round_the_next_step_is_to_open() -> None:
