@@ -56,6 +56,11 @@ def rule_name(spec: Spec) -> str:
     raise UnknownNameError("rule number", known=[f"{rule.value}" for rule in RULE_NAMES.values()], actual=spec.rule)
 
 
+def is_refutable(spec: Spec) -> bool:
+    """Whether the ledger's predicates apply: the number names a rule, and the string the same."""
+    return any(spec.rule == rule and spec.chain == chain_hash(name) for name, rule in RULE_NAMES.items())
+
+
 def minimum_counted(rule: Rule, *, f: int, m: int) -> int:
     """Fewest counted updates k with which a rule is defined.
 

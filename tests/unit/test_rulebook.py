@@ -68,3 +68,11 @@ def test_negative_parameters_are_refused(f: int, m: int) -> None:
 def test_krum_and_multi_krum_select_and_need_the_gram_tree() -> None:
     selecting = {rule for rule in Rule if rulebook.is_selecting(rule)}
     assert selecting == {Rule.KRUM, Rule.MULTI_KRUM} == {rule for rule in Rule if rulebook.needs_gram(rule)}
+
+
+@pytest.mark.parametrize("name", RULE_NAMES)
+def test_predicates_apply_where_number_and_name_of_the_rule_agree(name: str) -> None:
+    spec = dataclasses.replace(SPEC, rule=int(RULE_NAMES[name]), chain=chain_hash(name))
+    assert rulebook.is_refutable(spec)
+    assert not rulebook.is_refutable(dataclasses.replace(spec, chain=chain_hash(f"nnm+{name}")))
+    assert not rulebook.is_refutable(dataclasses.replace(spec, rule=int(Rule.REPLAY)))

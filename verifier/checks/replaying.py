@@ -8,9 +8,12 @@ Everything is compared with the signed result, never with what the host says abo
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
-from protocol.errors import UnavailableError, VerificationError
+from protocol.errors import UnavailableError, VerificationError, VeriflockError
 from protocol.events import UpdateCommitted
 from protocol.evidence import parse_evidence
 from protocol.fixedpoint import decode_model, decode_row, encode_model
@@ -18,7 +21,7 @@ from protocol.keys import verify
 from protocol.messages import Update
 from protocol.outcomes import ATTESTED_ONLY, Outcome, Reason, Status, bitmap
 from protocol.rulebook import Rule, needs_gram, rule_name
-from protocol.trees import Totals, column_root, gram_root, model_root, parse_set_leaf, row_root, set_root
+from protocol.trees import SetLeaf, Totals, column_root, gram_root, model_root, parse_set_leaf, row_root, set_root
 from verifier.checks.opening import expect
 from verifier.evidence import ArtifactSource
 from verifier.replay import replay, squared_norm, step
@@ -33,19 +36,33 @@ NEED_COMMITMENT = (Reason.UNDELIVERED, Reason.UNOPENED)
 TOO_FEW = "too few counted: the base model stands, there is nothing to aggregate"
 
 
+class PublishedError(VerificationError):
+    """What is published is not what was signed.  Whoever published it lies; that the signer did is not shown by it."""
+
+
+@contextlib.contextmanager
+def published() -> Iterator[None]:
+    """Whatever does not fit in here is the published bytes' fault: they don't even open what was signed."""
+    try:
+        yield
+    except VeriflockError as error:
+        raise PublishedError(error.what, expected=error.expected, actual=error.actual) from error
+
+
 def check_14_set(case: Case) -> tuple[None, str]:
     """The evidence is of this result; its set leaves lead to the signed root and say what the outcomes say."""
-    evidence = parse_evidence(_artifacts(case).evidence(case.spec.round_id))
-    expect("round of the evidence", case.spec.round_id, evidence.round_id)
-    expect("result of the evidence", case.proposal.result, evidence.result)
-    expect("number of set leaves", len(case.opening.cohort), len(evidence.set_leaves))
-    expect("set root", case.result.set_root, set_root(evidence.set_leaves))
+    with published():
+        evidence = parse_evidence(_artifacts(case).evidence(case.spec.round_id))
+        expect("round of the evidence", case.spec.round_id, evidence.round_id)
+        expect("result of the evidence", case.proposal.result, evidence.result)
+        expect("number of set leaves", len(case.opening.cohort), len(evidence.set_leaves))
+        expect("set root", case.result.set_root, set_root(evidence.set_leaves))
     leaves = [parse_set_leaf(leaf) for leaf in evidence.set_leaves]
     expect("counted by the set", case.result.counted, bitmap(s for s, leaf in enumerate(leaves) if leaf.is_counted))
     for slot, (leaf, outcome) in enumerate(zip(leaves, case.outcomes(), strict=True)):
         expect(f"reason of slot {slot}", leaf.reason, outcome.reason)
         if leaf.is_counted == (evidence.rows[slot] is None) and case.spec.disclosure == PUBLIC and case.is_enough:
-            raise VerificationError(f"row of slot {slot} in the evidence", expected="exactly where it is counted")
+            raise PublishedError(f"row of slot {slot} in the evidence", expected="exactly where it is counted")
     case.evidence, case.leaves = evidence, leaves
     return None, f"{len(leaves)} leaves under {case.result.set_root.hex()}, {len(case.counted)} counted"
 
@@ -69,10 +86,11 @@ def check_16_rows(case: Case) -> tuple[None, str]:
     for slot in case.counted:
         digest = evidence.rows[slot]
         if digest is None:
-            raise VerificationError(f"row of slot {slot}", expected="one, since it is counted", actual="none")
-        row = decode_row(_artifacts(case).blob(digest, 2 * dimension), dimension)
-        expect(f"update root of slot {slot}", leaves[slot].update_root, row_root(row))
-        rows.append(row)
+            raise PublishedError(f"row of slot {slot}", expected="one, since it is counted", actual="none")
+        with published():
+            raw = _artifacts(case).blob(digest, 2 * dimension)
+            expect(f"update root of slot {slot}", leaves[slot].update_root, row_root(np.frombuffer(raw, "<i2")))
+        rows.append(decode_row(raw, dimension))
     case.rows = np.stack(rows)
     return None, f"{len(rows)} rows of {dimension} coordinates open their update roots"
 
@@ -122,7 +140,8 @@ def check_18_commitments(case: Case) -> tuple[None, str]:
 def check_19_aggregate(case: Case) -> tuple[None, str]:
     """The rule, applied once more, gives the published aggregate."""
     if not case.is_enough:
-        expect("aggregate of the evidence", None, need(case.evidence, 14).aggregate)
+        with published():
+            expect("aggregate of the evidence", None, need(case.evidence, 14).aggregate)
         return None, TOO_FEW
     if case.spec.optimizer != 0 or case.spec.rule == Rule.REPLAY:
         raise UnavailableError("a rule or optimizer that this verifier does not replay", "use a newer verifier")
@@ -131,9 +150,10 @@ def check_19_aggregate(case: Case) -> tuple[None, str]:
     found = replay(Rule(case.spec.rule), rows, f=case.spec.f, m=case.spec.m, weights=weights)
     case.replay = found  # follows from the rows alone, so the checks after this one don't rest on what is published
     if evidence.aggregate is None:
-        raise VerificationError("aggregate of the evidence", expected="one", actual="none")
-    published = _artifacts(case).blob(evidence.aggregate, 4 * case.spec.dimension)
-    _same_vector("aggregate", encode_model(found.aggregate), published)
+        raise PublishedError("aggregate of the evidence", expected="one", actual="none")
+    with published():
+        raw = _artifacts(case).blob(evidence.aggregate, 4 * case.spec.dimension)
+        _same_vector("aggregate", encode_model(found.aggregate), raw)
     return None, f"{name} of {len(rows)} rows, bit for bit"
 
 
@@ -152,9 +172,11 @@ def check_21_model(case: Case) -> tuple[None, str]:
     """Base plus aggregate is the new model; both open their roots."""
     evidence, spec = need(case.evidence, 14), case.spec
     size = 4 * spec.dimension
-    base = decode_model(_artifacts(case).blob(evidence.base, size), spec.dimension)
-    expect("base model", spec.base_model, model_root(base))
-    published = _artifacts(case).blob(evidence.model, size)
+    with published():
+        base = decode_model(_artifacts(case).blob(evidence.base, size), spec.dimension)
+        expect("base model", spec.base_model, model_root(base))
+        raw = _artifacts(case).blob(evidence.model, size)
+        root = model_root(decode_model(raw, spec.dimension))
     if case.is_enough:
         new = step(
             base,
@@ -166,8 +188,11 @@ def check_21_model(case: Case) -> tuple[None, str]:
         )
     else:
         new = base
-    _same_vector("new model", encode_model(new), published)
+    if root == case.result.new_model:
+        _same_vector("new model", encode_model(new), raw)
     expect("new model", case.result.new_model, model_root(new))
+    with published():
+        _same_vector("new model", encode_model(new), raw)
     return None, f"{case.spec.base_model.hex()} to {case.result.new_model.hex()}"
 
 
@@ -212,7 +237,11 @@ def check_24_outcomes(case: Case) -> tuple[None, str]:
 
 def update_of(case: Case, slot: int) -> Update:
     """The Update that a counted slot's participant must have signed, rebuilt from the spec and the set leaf."""
-    leaf = need(case.leaves, 14)[slot]
+    return update_in(case, slot, need(case.leaves, 14)[slot])
+
+
+def update_in(case: Case, slot: int, leaf: SetLeaf) -> Update:
+    """The Update that a counted set leaf of this slot stands for."""
     return Update(
         federation=case.spec.federation,
         round_id=case.spec.round_id,
