@@ -12,7 +12,10 @@ import json
 from importlib import resources
 from typing import Any
 
-NAMES = ("Consortium", "Participants", "Enclaves", "RoundLedger")
+NAMES = (
+    *("Consortium", "Participants", "Enclaves", "RoundLedger", "Disputes"),
+    *("SetPredicates", "ColumnPredicates", "GramPredicates"),
+)
 """In the order in which a federation deploys them."""
 
 

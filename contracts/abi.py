@@ -16,9 +16,8 @@ from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import collapse_if_tuple
 
-from contracts import artifact
+from contracts import NAMES, artifact
 from protocol.errors import EncodingError
-from protocol.events import CONTRACTS
 from protocol.hashing import keccak256
 from protocol.messages import solidity_name
 
@@ -53,8 +52,8 @@ class Interface:
 
 
 def interfaces() -> dict[str, Interface]:
-    """The four contracts by name."""
-    return {name: Interface(name) for name in CONTRACTS}
+    """All contracts by name."""
+    return {name: Interface(name) for name in NAMES}
 
 
 def decode_error(known: Mapping[str, Interface], data: bytes) -> tuple[str, dict[str, Any]]:

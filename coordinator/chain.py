@@ -94,6 +94,7 @@ class Log:
     topics: tuple[bytes, ...]
     data: bytes
     block: int
+    block_hash: bytes
     transaction: bytes
 
 
@@ -211,6 +212,7 @@ class Chain:
                 topics=tuple(_bytes(topic) for topic in item["topics"]),
                 data=_bytes(item["data"]),
                 block=_int(item["blockNumber"]),
+                block_hash=_bytes(item["blockHash"]),
                 transaction=_bytes(item["transactionHash"]),
             )
             for item in sorted(found, key=lambda item: (_int(item["blockNumber"]), _int(item["logIndex"])))

@@ -1,4 +1,4 @@
-"""Founds a federation: the four contracts, each of which knows the others' addresses from the start.
+"""Founds a federation: its contracts, each of which knows the others' addresses from the start.
 
 Responsible for: the addresses before they exist, the order, and going on after a crash with the same federation.
 Must not know:   how members vote.
@@ -12,16 +12,20 @@ from dataclasses import dataclass
 
 from web3.utils.address import get_create_address
 
+from contracts import NAMES
 from coordinator.chain import Call, Chain
 from coordinator.founding import Founding
 from coordinator.log import log_event
 from coordinator.outbox import Outbox, Records
 from protocol.encoding import Fields
 from protocol.errors import UnavailableError
-from protocol.events import CONTRACTS
 from protocol.keys import Address, to_hex
 
 PLAN = "founding.cbor"
+
+REQUEST_PARTS = 100
+"""To ask for a leaf takes a deposit of the smallest bond over this: more than an answer costs in gas, little for who is
+answered, since the answerer gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class Deployment:
 
 
 def deploy(chain: Chain, outbox: Outbox, records: Records, founding: Founding, *, federation: bytes) -> Deployment:
-    """Deploys the four contracts with the outbox's key.
+    """Deploys all contracts with the outbox's key.
 
     federation: 32 random bytes; a deployment that was interrupted goes on with those that it began with.
     Raises: UnavailableError, RevertedError.
@@ -61,7 +65,7 @@ def deploy(chain: Chain, outbox: Outbox, records: Records, founding: Founding, *
     addresses = create_addresses(outbox.sender, nonce)
     found: list[bytes] = []
     first_block = 0
-    for index, name in enumerate(CONTRACTS):
+    for index, name in enumerate(NAMES):
         data = chain.contracts[name].creation(*_arguments(name, federation, addresses, founding))
         receipt = outbox.send(f"deploy/{name}", Call(what=f"deploying {name}", to=None, data=data))
         # If we die here this contract stands at its address; the next call goes on with the one after it.
@@ -78,28 +82,32 @@ def deploy(chain: Chain, outbox: Outbox, records: Records, founding: Founding, *
 
 
 def create_addresses(sender: Address, nonce: int) -> dict[str, Address]:
-    """Where the contracts will be if `sender` deploys them in the order of CONTRACTS, the first with this nonce."""
+    """Where the contracts will be if `sender` deploys them in the order of NAMES, the first with this nonce."""
     found = {}
-    for index, name in enumerate(CONTRACTS):
+    for index, name in enumerate(NAMES):
         text = get_create_address(to_hex(sender), nonce + index)  # type: ignore[arg-type]  # web3's NewTypes
         found[name] = bytes.fromhex(text[2:])
     return found
 
 
 def _arguments(name: str, federation: bytes, at: dict[str, Address], founding: Founding) -> tuple[object, ...]:
-    consortium, participants, enclaves, ledger = (at[key] for key in CONTRACTS)
+    consortium, participants, enclaves, ledger, disputes, sets, columns, grams = (at[key] for key in NAMES)
     members = [(member.account, member.hpke_key) for member in founding.members]
     charter = founding.charter.sha256()
     arguments: dict[str, tuple[object, ...]] = {
         "Consortium": (
-            *(federation, charter, participants, enclaves, ledger),
+            *(federation, charter, participants, enclaves, ledger, disputes),
             *(members, founding.terms, founding.delay_s),
         ),
         "Participants": (federation, consortium, ledger, founding.deposit_wei),
         "Enclaves": (federation, consortium, ledger),
         "RoundLedger": (
-            *(federation, consortium, participants, enclaves),
+            *(federation, consortium, participants, enclaves, disputes),
             *(founding.genesis_root(), founding.charter.model_exponent, founding.minimum_bond_wei),
         ),
+        "Disputes": (
+            *(federation, ledger, consortium, enclaves, sets, columns, grams),
+            founding.minimum_bond_wei // REQUEST_PARTS,
+        ),
     }
-    return arguments[name]
+    return arguments.get(name, (ledger,))  # a predicate knows the ledger only

@@ -42,6 +42,7 @@ from protocol.events import (
     Event,
     MeasurementAllowed,
     MeasurementRevoked,
+    MeasurementSuspended,
     ResultProposed,
     RoundOpened,
     RoundSettled,
@@ -163,10 +164,11 @@ class Chain:
     def allowed_measurements(self) -> frozenset[bytes]:
         """Code that may aggregate, by vote."""
         allowed: set[bytes] = set()
-        for event in self._history(self._consortium, "Consortium", (MeasurementAllowed, MeasurementRevoked)):
+        kinds = (MeasurementAllowed, MeasurementRevoked, MeasurementSuspended)
+        for event in self._history(self._consortium, "Consortium", kinds):
             if isinstance(event, MeasurementAllowed):
                 allowed.add(event.measurement)
-            elif isinstance(event, MeasurementRevoked):
+            elif isinstance(event, MeasurementRevoked | MeasurementSuspended):
                 allowed.discard(event.measurement)
         return frozenset(allowed)
 

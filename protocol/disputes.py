@@ -3,7 +3,7 @@
 Responsible for: its encoding and hash, the ways for a result to be wrong, and what a prover commits to beforehand.
 Must not know:   how anything is proved (openings are in `openings.py`), or what the ledger does about it.
 
-Spec: docs/protocol.md section 7.  Twin: contracts/src/interfaces/IDisputes.sol.
+Spec: docs/protocol.md section 7.  Twin: contracts/src/libraries/Verdicts.sol.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from protocol.hashing import keccak256
 from protocol.keys import Address
 from protocol.messages import Struct, solidity
 
-NO_COMMITMENT = (1 << 64) - 1
-"""`committed_at` of a verdict whose prover pre-committed to nothing: later than any block."""
+TAG_BITS = 136
+"""What fits beside 120 bits of money."""
 
-EXECUTED = (1).to_bytes(32)
-"""What the ledger keeps instead of a verdict's hash once its pot was shared out."""
+PROVER_PARTS, COHORT_PARTS = 4, 4
+"""Of a pot: a quarter to the prover, a quarter to those whose work was lost; the rest is burnt."""
 
 
 class Predicate(IntEnum):
@@ -38,7 +38,7 @@ class Predicate(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Struct):
-    """A round was refuted.  Nobody signs it: the ledger keeps its hash, and whoever goes on with it brings it along."""
+    """A round was refuted.  Nobody signs it: the ledger keeps a tag of it beside the bond that it freezes."""
 
     NAME: ClassVar[str] = "Verdict"
 
@@ -53,19 +53,27 @@ class Verdict(Struct):
     prover: Address = solidity("address")
     """Who gets the prover's part."""
     committed_at: int = solidity("uint64")
-    """Block of the prover's pre-commitment; `NO_COMMITMENT` where it had none."""
+    """Block of the prover's pre-commitment; of the proof itself where there was none."""
     decided_at: int = solidity("uint64")
     """Unix seconds."""
+    slots: int = solidity("uint16")
+    """Size of the cohort."""
     pot: int = solidity("uint256")
     """The bond that the coordinator lost, in wei."""
 
     def encode(self) -> bytes:
-        """abi.encode of the struct: eight words."""
+        """abi.encode of the struct: nine words."""
         return b"".join(self.words())
 
-    def hash(self) -> bytes:
-        """keccak256 of the encoding: what the ledger compares."""
-        return keccak256(self.encode())
+    def tag(self) -> int:
+        """The low 136 bits of keccak256 of the encoding: what the ledger compares."""
+        return int.from_bytes(keccak256(self.encode())) % (1 << TAG_BITS)
+
+    def split(self, signers: int) -> tuple[int, int, int]:
+        """(the prover's reward, each signer's share, what is burnt) in wei."""
+        reward = self.pot // PROVER_PARTS
+        share = self.pot // COHORT_PARTS // signers if signers else 0
+        return reward, share, self.pot - reward - share * signers
 
 
 def proof_commitment(prover: Address, proof: bytes, salt: bytes) -> bytes:

@@ -34,8 +34,11 @@ STRUCTS: dict[str, type[Any]] = {
 }
 """What an event or a call can carry besides plain values; a field of a struct may be another one."""
 
-OPENING_TYPES = {"int": "uint256", "bytes": "bytes", "Path": "bytes32[]", "SetLeaf": "SetLeaf"}
-"""The Solidity types of what openings are made of, which needs no other name there."""
+OPENING_TYPES = {
+    **{"slot": "uint256", "slots": "uint256", "set": "SetLeaf"},
+    **{"data": "bytes", "path": "bytes32[]", "columns": "bytes", "totals": "bytes"},
+}
+"""The Solidity types of the fields of openings: these structs are not signed, so they don't carry them themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ def _types(kind: type[Any]) -> list[str]:
 
 def _kind_of(item: dataclasses.Field[Any]) -> str:
     """Its Solidity type, without `indexed`."""
-    kind = item.metadata.get("type") or OPENING_TYPES[str(item.type)]
+    kind = item.metadata.get("type") or OPENING_TYPES[item.name]
     return str(kind).removeprefix("indexed ")
 
 

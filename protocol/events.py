@@ -1,4 +1,4 @@
-"""What the four contracts say happened: every event as a typed value, and the rolling hash that makes them complete.
+"""What the contracts say happened: every event as a typed value, and the rolling hash that makes them complete.
 
 Responsible for: (topics, data) of a log to an event of ours, strictly; and `stream`, recomputed.
 Must not know:   chains, blocks, or what an event means for anybody's state.
@@ -15,19 +15,64 @@ from enum import IntEnum
 from functools import cache
 
 from protocol.attestation.trust import RootKind
-from protocol.disputes import Verdict
 from protocol.errors import UnknownNameError
 from protocol.event_coding import STRUCTS, Event, decode_event, topic_of
 from protocol.hashing import keccak256
 from protocol.keys import Address
-from protocol.messages import Claims, RoundResult, Spec, solidity
-from protocol.openings import Answer, Tree
+from protocol.messages import Claims, solidity
+from protocol.openings import Tree
 from protocol.platforms import Authority, QeIdentity, Tcb
+from protocol.round_events import (
+    Anchored,
+    BondAdded,
+    BondWithdrawn,
+    Credited,
+    Enrolled,
+    LeafAnswered,
+    LeafRequested,
+    ProofCommitted,
+    ProverReplaced,
+    RequestClosed,
+    ResultProposed,
+    RoundOpened,
+    RoundRefuted,
+    RoundSettled,
+    RoundVoided,
+    TreasuryFunded,
+    UpdateCommitted,
+    VerdictExecuted,
+    VoidReason,
+    Withdrawn,
+)
 from protocol.terms import Terms
 
-__all__ = ["STRUCTS", "Event", "topic_of"]  # with everything below: callers know one module of events
+__all__ = [  # with everything below: callers know one module of events
+    "STRUCTS",
+    "Event",
+    "topic_of",
+    "Anchored",
+    "BondAdded",
+    "BondWithdrawn",
+    "Credited",
+    "Enrolled",
+    "LeafAnswered",
+    "LeafRequested",
+    "ProofCommitted",
+    "ProverReplaced",
+    "RequestClosed",
+    "ResultProposed",
+    "RoundOpened",
+    "RoundRefuted",
+    "RoundSettled",
+    "RoundVoided",
+    "TreasuryFunded",
+    "UpdateCommitted",
+    "VerdictExecuted",
+    "VoidReason",
+    "Withdrawn",
+]
 
-CONTRACTS = ("Consortium", "Participants", "Enclaves", "RoundLedger")
+CONTRACTS = ("Consortium", "Participants", "Enclaves", "RoundLedger", "Disputes")
 """The contracts that emit events, each with a stream of its own."""
 
 
@@ -50,20 +95,6 @@ class Action(IntEnum):
     REINSTATE_PARTICIPANT = 13
     SET_TERMS = 14
     OUTVOTE_RESULT = 15
-
-
-class VoidReason(IntEnum):
-    """Why a round came to nothing."""
-
-    NONE = 0
-    LATE = 1
-    ENCLAVE_INACTIVE = 2
-    TOO_FEW_COUNTED = 3
-    TOO_MANY_UNDELIVERED = 4
-    REFUTED = 5
-    WITHHELD = 6
-    UNAVAILABLE = 7
-    OUTVOTED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,194 +332,11 @@ class EnclaveRevoked(Event):
     simulated: bool = solidity("bool")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundOpened(Event):
-    """A coordinator opened a round."""
-
-    round_id: int = solidity("indexed uint64")
-    spec: bytes = solidity("indexed bytes32")
-    enclave: bytes = solidity("indexed bytes32")
-    coordinator: Address = solidity("address")
-    value: Spec = solidity("Spec")
-    cohort: tuple[Address, ...] = solidity("address[]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpdateCommitted(Event):
-    """A participant put the hashStruct of its signed Update on the ledger."""
-
-    round_id: int = solidity("indexed uint64")
-    participant: Address = solidity("indexed address")
-    update: bytes = solidity("bytes32")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultProposed(Event):
-    """A result that the round's enclave signed."""
-
-    round_id: int = solidity("indexed uint64")
-    result: bytes = solidity("indexed bytes32")
-    simulated: bool = solidity("bool")
-    value: RoundResult = solidity("RoundResult")
-    outcomes: bytes = solidity("bytes")
-    signature: bytes = solidity("bytes")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundSettled(Event):
-    """Nobody refuted the result in time; reputations and credits moved."""
-
-    round_id: int = solidity("indexed uint64")
-    result: bytes = solidity("indexed bytes32")
-    simulated: bool = solidity("bool")
-    new_model: bytes = solidity("bytes32")
-    paid: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundVoided(Event):
-    """The round came to nothing."""
-
-    round_id: int = solidity("indexed uint64")
-    reason: VoidReason = solidity("uint8")
-    fee: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchored(Event):
-    """Somebody recorded the digest of something off the chain."""
-
-    sender: Address = solidity("indexed address")
-    digest: bytes = solidity("indexed bytes32")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BondAdded(Event):
-    """A coordinator's bond grew."""
-
-    coordinator: Address = solidity("indexed address")
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BondWithdrawn(Event):
-    """A coordinator took back some of its bond."""
-
-    coordinator: Address = solidity("indexed address")
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreasuryFunded(Event):
-    """The treasury grew."""
-
-    sender: Address = solidity("indexed address")
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawn(Event):
-    """Somebody's credit was paid out."""
-
-    participant: Address = solidity("indexed address")
-    to: Address = solidity("address")
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrolled(Event):
-    """A participant's standing was opened."""
-
-    participant: Address = solidity("indexed address")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credited(Event):
-    """A part of a verdict's pot, or the deposit of who asked for a leaf, became somebody's credit."""
-
-    account: Address = solidity("indexed address")
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Burnt(Event):
-    """The rest of a verdict's pot left for ever."""
-
-    amount: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofCommitted(Event):
-    """Somebody has a proof that it does not show yet."""
-
-    commitment: bytes = solidity("indexed bytes32")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundRefuted(Event):
-    """A proof was shown: the round is void, and its coordinator's bond is the verdict's pot."""
-
-    round_id: int = solidity("indexed uint64")
-    predicate: int = solidity("indexed uint8")
-    prover: Address = solidity("indexed address")
-    verdict: Verdict = solidity("Verdict")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProverReplaced(Event):
-    """Somebody had pre-committed to a proof earlier than the prover that led."""
-
-    round_id: int = solidity("indexed uint64")
-    prover: Address = solidity("indexed address")
-    verdict: Verdict = solidity("Verdict")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictExecuted(Event):
-    """A verdict's pot was shared out."""
-
-    round_id: int = solidity("indexed uint64")
-    prover: Address = solidity("indexed address")
-    reward: int = solidity("uint256")
-    signers: tuple[Address, ...] = solidity("address[]")
-    share: int = solidity("uint256")
-    burnt: int = solidity("uint256")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafRequested(Event):
-    """A member asked for a leaf of a proposed result, which does not settle until it is answered."""
-
-    round_id: int = solidity("indexed uint64")
-    member: Address = solidity("indexed address")
-    tree: Tree = solidity("uint8")
-    slot: int = solidity("uint16")
-    index: int = solidity("uint32")
-    answer_by: int = solidity("uint64")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafAnswered(Event):
-    """The leaf came, and the deposit is the answerer's."""
-
-    round_id: int = solidity("indexed uint64")
-    member: Address = solidity("indexed address")
-    answerer: Address = solidity("indexed address")
-    answer: Answer = solidity("Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestClosed(Event):
-    """No answer came, the round is over, and the deposit is the member's again."""
-
-    round_id: int = solidity("indexed uint64")
-    member: Address = solidity("indexed address")
-
-
 EVENTS: dict[str, tuple[type[Event], ...]] = {
     "Consortium": (
-        *(MemberAdmitted, MemberRemoved, MeasurementAllowed, MeasurementRevoked),
+        *(MemberAdmitted, MemberRemoved, MeasurementAllowed, MeasurementRevoked, MeasurementSuspended),
         *(CoordinatorAdmitted, CoordinatorRemoved, TermsSet, Proposed, Voted, Executed),
+        *(CheckpointPosted, DataUnavailable),
     ),
     "Participants": (
         *(ParticipantJoined, ParticipantLeft, DepositReclaimed, PayoutSet, ParticipantSuspended),
@@ -500,8 +348,10 @@ EVENTS: dict[str, tuple[type[Event], ...]] = {
     ),
     "RoundLedger": (
         *(RoundOpened, UpdateCommitted, ResultProposed, RoundSettled, RoundVoided, Anchored, BondAdded),
-        *(BondWithdrawn, TreasuryFunded, Withdrawn, Enrolled),
+        *(BondWithdrawn, TreasuryFunded, Withdrawn, Enrolled, Credited, RoundRefuted, ProverReplaced),
+        VerdictExecuted,
     ),
+    "Disputes": (ProofCommitted, LeafRequested, LeafAnswered, RequestClosed),
 }
 """Which contract says what; a test compares it with the compiled ABI."""
 

@@ -72,6 +72,8 @@ class SetLeaf:
 
     slot: int
     """Whose; the index in the tree."""
+    slots: int
+    """Size of the cohort, which the path follows from; the ledger holds it against the round's."""
     data: bytes
     """101 bytes where it is counted, else 33."""
     path: Path
@@ -134,7 +136,7 @@ class RowChunk:
     """Of the node above these leaves."""
 
 
-NO_SET_LEAF = SetLeaf(slot=0, data=b"", path=())
+NO_SET_LEAF = SetLeaf(slot=0, slots=0, data=b"", path=())
 NO_SUMS = Sums(index=0, columns=bytes(32), totals=b"", aggregate=b"", path=())
 """Before the first leaf: the ledger does not look at it."""
 NO_LINE = GramLine(slot=0, data=b"", path=())
@@ -255,9 +257,9 @@ class Openings:
 
     def set_leaf(self, slot: int) -> SetLeaf:
         """A slot's set leaf."""
-        data, _ = _leaf(Tree.SET, self.leaves.set_leaves, slot)
+        data, leaves = _leaf(Tree.SET, self.leaves.set_leaves, slot)
         path = self._known(Tree.SET, slot) or self.set_tree.path(slot)
-        return SetLeaf(slot=slot, data=data, path=path)
+        return SetLeaf(slot=slot, slots=leaves, data=data, path=path)
 
     def row_leaf(self, slot: int, index: int) -> Leaf:
         """One leaf of a slot's row."""

@@ -81,7 +81,7 @@ def compile_all(extra: tuple[Path, ...] = ()) -> dict[str, dict[str, Any]]:
         output = solcx.compile_standard(request, solc_binary=binary)
     except SolcError as error:
         raise SystemExit(f"error: solc refuses the sources\n{_complaints(error)}") from None
-    wanted = {f"contracts/src/{name}.sol": [name] for name in NAMES}
+    wanted = {_unit(name): [name] for name in NAMES}
     for path in extra:
         unit = path.relative_to(ROOT).as_posix()
         wanted[unit] = sorted(output["contracts"][unit])
@@ -129,6 +129,12 @@ def main() -> int:
     if different:
         print(f"error: artifacts differ from the sources: {', '.join(different)}", file=sys.stderr)
     return 1 if different else 0
+
+
+def _unit(name: str) -> str:
+    """The source of a contract, which has its name."""
+    (path,) = SOURCES.rglob(f"{name}.sol")
+    return path.relative_to(ROOT).as_posix()
 
 
 def _complaints(error: SolcError) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from contracts import NAMES
 from contracts.abi import decode_error, interfaces
 from coordinator import anvil
 from coordinator.deploy import create_addresses
@@ -25,7 +26,7 @@ from protocol.attestation.collateral import encode_collateral
 from protocol.attestation.trust import RootKind, TrustedRoot
 from protocol.enclaves import Evidence, shown
 from protocol.errors import UnavailableError
-from protocol.events import CONTRACTS, Action
+from protocol.events import Action
 from protocol.hashing import keccak256, sha256
 from protocol.messages import Claims, Domain, RoundResult, Spec, chain_hash, cohort_hash, report_data
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
@@ -210,16 +211,20 @@ class LedgerWorld:
     def _deploy(self) -> dict[str, bytes]:
         founder = self.account("founder")
         at = create_addresses(founder, 0)
-        consortium, participants, enclaves, ledger = (at[name] for name in CONTRACTS)
+        consortium, participants, enclaves, ledger, disputes, *predicates = (at[name] for name in NAMES)
         members = [(member, bytes(32)) for member in self.members]
         arguments: dict[str, tuple[object, ...]] = {
-            "Consortium": (self.federation, CHARTER, participants, enclaves, ledger, members, self.terms, DELAY_S),
+            "Consortium": (
+                *(self.federation, CHARTER, participants, enclaves, ledger, disputes),
+                *(members, self.terms, DELAY_S),
+            ),
             "Participants": (self.federation, consortium, ledger, ETHER // 10),
             "Enclaves": (self.federation, consortium, ledger),
-            "RoundLedger": (self.federation, consortium, participants, enclaves, GENESIS, -24, ETHER),
+            "RoundLedger": (self.federation, consortium, participants, enclaves, disputes, GENESIS, -24, ETHER),
+            "Disputes": (self.federation, ledger, consortium, enclaves, *predicates, ETHER // 100),
         }
-        for name in CONTRACTS:
-            data = self._interfaces[name].creation(*arguments[name])
+        for name in NAMES:
+            data = self._interfaces[name].creation(*arguments.get(name, (ledger,)))
             self._transact(f"deploy {name}", None, data, founder, 0)
         return at
 

@@ -1,9 +1,9 @@
-"""Event by event: how the four contracts' state follows from what they say.
+"""Event by event: how the contracts' state follows from what they say.
 
 Responsible for: apply_(state, event) -> state; reputations and payouts by the protocol's own arithmetic.
 Must not know:   storage slots, artifacts, or whether the contracts should have allowed what happened (checks/).
 
-Twins: contracts/src/Consortium.sol, Participants.sol, Enclaves.sol, RoundLedger.sol.
+Twins: contracts/src/Consortium.sol, Participants.sol, Enclaves.sol, RoundLedger.sol, Disputes.sol.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from verifier.state import (
     AcceptedTcb,
     Account,
     Consortium,
+    Disputes,
     Enclave,
     EnclaveState,
     Entry,
     Federation,
+    Hold,
     Ledger,
     Membership,
     Participant,
     Platforms,
     Proposal,
+    Refutation,
+    Request,
     Round,
     Seat,
+    Signed,
     TrustedAuthority,
 )
 
@@ -71,6 +76,8 @@ def apply_(state: Federation, entry: Entry) -> Federation:
         if isinstance(entry.event, e.EnclaveRegistered | e.EnclaveRevoked):
             return replace(state, enclaves=apply_enclaves(state, entry))
         return replace(state, platforms=apply_platforms(state.platforms, entry.event))
+    if entry.contract == "Disputes":
+        return replace(state, disputes=apply_disputes(state, entry))
     return replace(state, ledger=apply_ledger(state, entry))
 
 
@@ -86,6 +93,9 @@ def apply_consortium(state: Consortium, entry: Entry) -> Consortium:
             return replace(state, measurements=state.measurements | {measurement})
         case e.MeasurementRevoked(measurement=measurement):
             return replace(state, measurements=state.measurements - {measurement})
+        case e.MeasurementSuspended(measurement=measurement):
+            suspensions = {**state.suspensions, measurement: len(state.proposals)}
+            return replace(state, measurements=state.measurements - {measurement}, suspensions=suspensions)
         case e.CoordinatorAdmitted(coordinator=coordinator):
             return replace(state, coordinators=state.coordinators | {coordinator})
         case e.CoordinatorRemoved(coordinator=coordinator):
@@ -107,6 +117,12 @@ def apply_consortium(state: Consortium, entry: Entry) -> Consortium:
                 removals[proposal.event.action, proposal.event.subject] = len(state.proposals)
             executed = {**state.proposals, number: replace(proposal, is_executed=True)}
             return replace(state, proposals=executed, removals=removals)
+        case e.CheckpointPosted():
+            posted = Signed(entry=entry, members=frozenset(state.members))
+            return replace(state, checkpoints=(*state.checkpoints, posted))
+        case e.DataUnavailable():
+            posted = Signed(entry=entry, members=frozenset(state.members))
+            return replace(state, complaints=(*state.complaints, posted))
         case other:
             raise VerificationError("an event of Consortium", actual=type(other).__name__)
 
@@ -216,12 +232,13 @@ def apply_ledger(before: Federation, entry: Entry) -> Ledger:
             return replace(
                 state, previous=result, last_settled=number, model=model, accounts=accounts, treasury_wei=treasury
             )
-        case e.RoundVoided(round_id=number, fee=fee):
+        case e.RoundVoided(round_id=number, reason=reason, fee=fee):
             known = _known(state.rounds, number, "round")
             coordinator = known.opening.coordinator
-            bonds = {**state.bonds, coordinator: state.bonds.get(coordinator, 0) - fee}
+            paid = 0 if reason is e.VoidReason.REFUTED else fee  # then it is frozen where it is, the verdict's pot
+            bonds = {**state.bonds, coordinator: state.bonds.get(coordinator, 0) - paid}
             state = _with_round(state, number, replace(known, closed=entry, before_close=before))
-            return replace(state, bonds=bonds, treasury_wei=state.treasury_wei + fee)
+            return replace(state, bonds=bonds, treasury_wei=state.treasury_wei + paid)
         case e.Anchored():
             return replace(state, anchors=(*state.anchors, entry))
         case e.BondAdded(coordinator=who, amount=amount):
@@ -235,9 +252,62 @@ def apply_ledger(before: Federation, entry: Entry) -> Ledger:
             left = replace(account, credit_wei=account.credit_wei - amount)
             return replace(state, accounts={**state.accounts, who: left})
         case e.Enrolled(participant=who):
-            return replace(state, accounts={who: Account(), **state.accounts})
+            enrolled = replace(state.accounts.get(who, Account()), is_enrolled=True)
+            return replace(state, accounts={**state.accounts, who: enrolled})
+        case e.Credited(account=who, amount=amount):
+            return replace(state, accounts=_credited(state.accounts, [(who, amount)]))
+        case _:
+            return _apply_verdict(state, entry)
+
+
+def _apply_verdict(state: Ledger, entry: Entry) -> Ledger:
+    """One event of RoundLedger about a verdict."""
+    match entry.event:
+        case e.RoundRefuted(round_id=number, verdict=verdict):
+            found = Refutation(entry=entry, value=verdict)
+        case e.ProverReplaced(round_id=number, verdict=verdict):
+            known = _known(state.verdicts, number, "verdict")
+            found = replace(known, value=verdict, replacements=(*known.replacements, entry))
+        case e.VerdictExecuted(round_id=number, coordinator=coordinator) as event:
+            found = replace(_known(state.verdicts, number, "verdict"), executed=entry)
+            parts = [(event.prover, event.reward), *((signer, event.share) for signer in event.signers)]
+            left = state.bonds.get(coordinator, 0) - event.burnt - sum(amount for _, amount in parts)
+            state = replace(state, bonds={**state.bonds, coordinator: left}, accounts=_credited(state.accounts, parts))
         case other:
             raise VerificationError("an event of RoundLedger", actual=type(other).__name__)
+    return replace(state, verdicts={**state.verdicts, number: found})
+
+
+def _credited(accounts: Mapping[Address, Account], parts: Iterable[tuple[Address, int]]) -> Mapping[Address, Account]:
+    after = dict(accounts)
+    for who, amount in parts:
+        account = after.get(who, Account())
+        after[who] = replace(account, credit_wei=account.credit_wei + amount)
+    return after
+
+
+def apply_disputes(before: Federation, entry: Entry) -> Disputes:
+    """One event of Disputes; `before` is the state of all contracts from before it."""
+    state, hold = before.disputes, before.disputes.hold
+    match entry.event:
+        case e.ProofCommitted(commitment=commitment):
+            return replace(state, commitments={**state.commitments, commitment: entry.log.block_number})
+        case e.LeafRequested(round_id=number, member=member):
+            if hold.round_id != number:
+                hold = Hold(round_id=number)
+            hold = replace(hold, open=hold.open + 1)
+            request = Request(entry=entry, is_members=member in before.consortium.members)
+        case e.LeafAnswered(round_id=number, member=member):
+            usable_s = _known(before.ledger.rounds, number, "round").challenge_s
+            not_before = max(hold.not_before_s, entry.time_s + usable_s + 1)
+            hold = replace(hold, open=hold.open - 1, not_before_s=not_before)
+            request = replace(_known(state.requests, (number, member), "request"), answered=entry)
+        case e.RequestClosed(round_id=number, member=member):
+            hold = replace(hold, open=hold.open - (hold.round_id == number))
+            request = replace(_known(state.requests, (number, member), "request"), closed=entry)
+        case other:
+            raise VerificationError("an event of Disputes", actual=type(other).__name__)
+    return replace(state, hold=hold, requests={**state.requests, (number, member): request})
 
 
 def _settle(state: Ledger, known: Round, entry: Entry, before: Federation) -> Round:
@@ -257,7 +327,8 @@ def _settle(state: Ledger, known: Round, entry: Entry, before: Federation) -> Ro
     )
     accounts = dict(state.accounts)
     for slot, outcome in counted.items():
-        accounts[cohort[slot]] = Account(
+        accounts[cohort[slot]] = replace(
+            held[slot],
             standing=held[slot].standing.after(flagged=outcome.flagged),
             credit_wei=held[slot].credit_wei + paid.get(slot, 0),
         )

@@ -7,7 +7,7 @@ Must not know:   what should have been allowed (checks/).
 No EVM runs here.  But of our contracts each call says one thing, which follows from its sender and its arguments; and
 who signs transactions calls our contracts by nothing but those.  What another contract called can't be told.
 
-Twins: contracts/src/Consortium.sol, Participants.sol, Enclaves.sol, RoundLedger.sol.
+Twins: contracts/src/Consortium.sol, Participants.sol, Enclaves.sol, RoundLedger.sol, Disputes.sol.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from protocol import events as e
 from protocol.errors import EncodingError, UnavailableError, VerificationError
 from protocol.hashing import keccak256
 from protocol.keys import Address, to_hex
-from protocol.messages import abi_word
+from protocol.messages import Checkpoint, abi_word
 from verifier.chain import ChainSource, Log
 from verifier.deployment import Contract, Deployment
 from verifier.state import Entry
@@ -34,6 +34,10 @@ from verifier.transactions import Transaction
 
 Saying = tuple[type[e.Event], Mapping[str, Any]]
 """A kind of event and the fields that follow from the call; the others are for the checks."""
+
+
+def _checkpoint(posted: Checkpoint) -> dict[str, Any]:
+    return {"round_id": posted.round_id, "result": posted.result, "block_hash": posted.block_hash}
 
 
 def _evidence(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,11 +94,60 @@ SAYINGS: dict[str, Callable[[Address, int, Mapping[str, Any]], list[Saying]]] = 
     "RoundLedger.fund": lambda sender, value, a: [(e.TreasuryFunded, {"sender": sender, "amount": value})],
     "RoundLedger.withdraw": lambda sender, _, a: [(e.Withdrawn, {"participant": sender})],
     "RoundLedger.anchor": lambda sender, _, a: [(e.Anchored, {"sender": sender, "digest": a["digest"]})],
+    "Consortium.postCheckpoint": lambda sender, _, a: [
+        (e.CheckpointPosted, {**_checkpoint(a["checkpoint"]), "signatures": a["signatures"]})
+    ],
+    "Consortium.postUnavailable": lambda sender, _, a: [
+        (
+            e.DataUnavailable,
+            {"round_id": a["unavailable"].round_id, "result": a["unavailable"].result, "signatures": a["signatures"]},
+        ),
+        (e.RoundVoided, {"round_id": a["unavailable"].round_id, "reason": e.VoidReason.UNAVAILABLE}),
+    ],
+    "Disputes.commitProof": lambda sender, _, a: [(e.ProofCommitted, {"commitment": a["commitment"]})],
+    "Disputes.refute": lambda sender, _, a: [
+        (e.RoundVoided, {"reason": e.VoidReason.REFUTED}),
+        (e.RoundRefuted, {"prover": sender}),
+        (e.MeasurementSuspended, {}),
+    ],
+    "Disputes.claim": lambda sender, _, a: [
+        (e.ProverReplaced, {"prover": sender, "round_id": a["verdict"].round_id}),
+    ],
+    "Disputes.executeVerdict": lambda sender, _, a: [
+        (
+            e.VerdictExecuted,
+            {"prover": a["verdict"].prover, "coordinator": a["verdict"].coordinator, "round_id": a["verdict"].round_id},
+        ),
+    ],
+    "Disputes.requestLeaf": lambda sender, _, a: [
+        (
+            e.LeafRequested,
+            {"member": sender, "round_id": a["spec"].round_id}
+            | {"tree": a["tree"], "slot": a["slot"], "index": a["index"]},
+        ),
+    ],
+    "Disputes.answerLeaf": lambda sender, _, a: [
+        (
+            e.LeafAnswered,
+            {"answerer": sender, "round_id": a["spec"].round_id, "member": a["member"], "answer": a["answer"]},
+        ),
+        (e.Credited, {"account": sender}),
+    ],
+    "Disputes.voidWithheld": lambda sender, _, a: [
+        (e.RoundVoided, {"round_id": a["round"], "reason": e.VoidReason.WITHHELD}),
+        (e.RequestClosed, {"round_id": a["round"], "member": a["member"]}),
+        (e.Credited, {"account": a["member"]}),
+    ],
+    "Disputes.closeRequest": lambda sender, _, a: [
+        (e.RequestClosed, {"round_id": a["round"], "member": a["member"]}),
+        (e.Credited, {"account": a["member"]}),
+    ],
 }
 """What each call says, in order, given (sender, value in wei, arguments)."""
 
-NOT_ALWAYS = (e.Enrolled, e.RoundVoided)
-"""Said after another event or not: who joins again is enrolled already, a result with enough counted voids nothing."""
+NOT_ALWAYS = (e.Enrolled, e.RoundVoided, e.MeasurementSuspended)
+"""Said after another event or not: who joins again is enrolled already, a result with enough counted voids nothing, and
+not everything that is refuted is the enclave's fault."""
 
 PAYING = ("Participants.reclaim", "RoundLedger.withdrawBond", "RoundLedger.withdraw")
 """Calls that hand the control to whom they pay, who may then call our contracts too."""
@@ -114,6 +167,10 @@ ACTORS: dict[type[e.Event], str] = {
     e.BondWithdrawn: "coordinator",
     e.TreasuryFunded: "sender",
     e.Withdrawn: "participant",
+    e.RoundRefuted: "prover",
+    e.ProverReplaced: "prover",
+    e.LeafRequested: "member",
+    e.LeafAnswered: "answerer",
 }
 """Which field of an event is whoever called; for the others anybody may."""
 
@@ -135,6 +192,15 @@ class Calls:
         """The transaction of a log."""
         return self._chain.transaction(log.transaction)
 
+    def call(self, log: Log) -> Call:
+        """What the transaction of a log asked for.  Raises UnavailableError where another contract made the call."""
+        transaction = self.transaction(log)
+        call = None if transaction.to is None else self._call(transaction.to, transaction)
+        if call is None:
+            what = f"transaction {transaction.hash.hex()} is a call of a contract that is not ours"
+            raise UnavailableError(what, "nothing here executes contracts")
+        return call
+
     def hold(self, log: Log, event: e.Event) -> None:
         """The event follows from its transaction, as does every other there, and nothing is said twice.
 
@@ -152,8 +218,8 @@ class Calls:
         if call is None:
             self._relayed(event, transaction, "a contract that is not ours")
             return
-        said = SAYINGS[call.name](call.sender, call.value_wei, call.arguments)
         found = self._entries[log.transaction]
+        said = SAYINGS[call.name](call.sender, call.value_wei, call.arguments)
         while len(said) > len(found) and issubclass(said[-1][0], NOT_ALWAYS):
             said.pop()
         for place, (kind, fields) in enumerate(said):
@@ -195,15 +261,20 @@ class Calls:
 
 def decode_call(contract: str, transaction: Transaction) -> Call:
     """The call in a transaction to that contract of ours."""
-    item = _functions(contract).get(transaction.input[:4])
-    if item is None:
-        raise VerificationError(f"function of {contract} that was called", actual=transaction.input[:4])
+    name, arguments = decode_input(contract, transaction.input)
+    if f"{contract}.{name}" not in SAYINGS:
+        raise VerificationError(f"function of {contract} that was called", actual=name)
     return Call(
-        name=f"{contract}.{item['name']}",
-        sender=transaction.sender,
-        value_wei=transaction.value_wei,
-        arguments=_arguments(item["inputs"], transaction.input[4:], f"{contract}.{item['name']}"),
+        name=f"{contract}.{name}", sender=transaction.sender, value_wei=transaction.value_wei, arguments=arguments
     )
+
+
+def decode_input(contract: str, data: bytes) -> tuple[str, Mapping[str, Any]]:
+    """Function and arguments of call data, of a transaction or of a proof."""
+    item = _functions(contract).get(data[:4])
+    if item is None:
+        raise VerificationError(f"function of {contract} that was called", actual=data[:4])
+    return item["name"], _arguments(item["inputs"], data[4:], f"{contract}.{item['name']}")
 
 
 def check_creation(contract: Contract, transaction: Transaction) -> Mapping[str, Any]:
@@ -242,11 +313,10 @@ def _shown(value: Any) -> Any:
 
 @cache
 def _functions(contract: str) -> Mapping[bytes, dict[str, Any]]:
-    """The functions that say something, by selector."""
-    functions = [item for item in artifact(contract)["abi"] if f"{contract}.{item.get('name')}" in SAYINGS]
+    """By selector."""
     return {
         keccak256(f"{item['name']}({','.join(map(_type, item['inputs']))})".encode())[:4]: item
-        for item in functions
+        for item in artifact(contract)["abi"]
         if item["type"] == "function"
     }
 

@@ -18,12 +18,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from protocol.errors import UnavailableError, VeriflockError
+from protocol import checkpoints
+from protocol.checkpoints import SignedCheckpoint, parse_checkpoints
+from protocol.errors import MalformedError, UnavailableError, VeriflockError
 from protocol.keys import parse_address
 from verifier.chain import ChainSource
 from verifier.checks import folder as folder_checks
 from verifier.dump import DumpChain
 from verifier.evidence import ArtifactSource, CoordinatorArtifacts, FolderArtifacts
+from verifier.files import read_file
 from verifier.recipe import Subject, parse_rounds, verify_federation
 from verifier.report import Check, Report, Status, print_report
 from verifier.rpc import RpcChain
@@ -42,6 +45,9 @@ def verify(
         str | None, typer.Option(help="Federation id that you were told; another is refuted.")
     ] = None,
     genesis: Annotated[str | None, typer.Option(help="Genesis hash that you were told; another is refuted.")] = None,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoints that members gave you; may be given several times.")
+    ] = None,
     without_sums: Annotated[
         bool, typer.Option("--without-sums", help="With --run: SHA256SUMS is not written yet; leave its check out.")
     ] = False,
@@ -68,7 +74,8 @@ def verify(
     try:
         span = rounds or (str(round_) if round_ else None)
         subject = _subject(rpc, ledger, artifacts, coordinator, ca, run, span)
-        subject = replace(subject, without_sums=without_sums, federation=told[0], genesis=told[1])
+        brought = tuple(item for path in checkpoint or () for item in _checkpoints(path))
+        subject = replace(subject, without_sums=without_sums, federation=told[0], genesis=told[1], checkpoints=brought)
         try:
             verify_federation(subject, report)
         finally:
@@ -126,6 +133,14 @@ def _digest(text: str | None, option: str) -> bytes | None:
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         raise typer.BadParameter("expected 64 hexadecimal digits", param_hint=option)
     return bytes.fromhex(text.removeprefix("0x"))
+
+
+def _checkpoints(path: Path) -> tuple[SignedCheckpoint, ...]:
+    """Those in a file.  One that is no such file says nothing against the federation."""
+    try:
+        return parse_checkpoints(read_file(path, checkpoints.MAX_BYTES))
+    except MalformedError as error:
+        raise UnavailableError(f"{path} is no file of checkpoints ({error})", "ask for it again") from error
 
 
 def _tell(console: Console) -> Callable[[Check], None]:

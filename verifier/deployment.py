@@ -18,6 +18,9 @@ from protocol.keys import Address, to_hex
 from protocol.messages import Domain
 from verifier.chain import ChainSource, Log
 
+PREDICATES = ("SetPredicates", "ColumnPredicates", "GramPredicates")
+"""In the order of IDisputes.Family."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
@@ -49,18 +52,26 @@ class Contract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """The four contracts of one federation."""
+    """The contracts of one federation."""
 
     consortium: Contract
     participants: Contract
     enclaves: Contract
     ledger: Contract
+    disputes: Contract
+    predicates: tuple[Contract, ...]
+    """Sets, columns, Gram trees: they only answer, so they emit nothing and store nothing."""
     chain_id: int
 
     @property
     def all(self) -> tuple[Contract, ...]:
-        """In the order of CONTRACTS."""
-        return self.consortium, self.participants, self.enclaves, self.ledger
+        """Those with a stream, in the order of CONTRACTS."""
+        return self.consortium, self.participants, self.enclaves, self.ledger, self.disputes
+
+    @property
+    def deployed(self) -> tuple[Contract, ...]:
+        """All, in the order in which a federation deploys them."""
+        return *self.all, *self.predicates
 
     @property
     def federation(self) -> bytes:
@@ -79,28 +90,20 @@ def find_deployment(chain: ChainSource, ledger: Address) -> Deployment:
     Raises: VerificationError when code differs from the artifacts or the contracts don't refer to each other;
     UnavailableError when there is no code at all.
     """
-    found = {"RoundLedger": read_contract(chain, "RoundLedger", ledger)}
-    for name in ("Consortium", "Participants", "Enclaves"):
-        found[name] = read_contract(chain, name, found["RoundLedger"].refers(name.lower()))
-    deployment = Deployment(
-        consortium=found["Consortium"],
-        participants=found["Participants"],
-        enclaves=found["Enclaves"],
-        ledger=found["RoundLedger"],
-        chain_id=chain.chain_id(),
+    found = {"ledger": read_contract(chain, "RoundLedger", ledger)}
+    for name in ("Consortium", "Participants", "Enclaves", "Disputes"):
+        found[name.lower()] = read_contract(chain, name, found["ledger"].refers(name.lower()))
+    predicates = tuple(
+        read_contract(chain, name, found["disputes"].refers(name[0].lower() + name[1:])) for name in PREDICATES
     )
-    addresses = {
-        "consortium": deployment.consortium.address,
-        "participants": deployment.participants.address,
-        "enclaves": deployment.enclaves.address,
-        "ledger": ledger,
-    }
-    for contract in deployment.all:
-        for name, address in addresses.items():
-            if name in contract.immutables and contract.refers(name) != address:
+    deployment = Deployment(**found, predicates=predicates, chain_id=chain.chain_id())
+    for contract in deployment.deployed:
+        for name, other in found.items():
+            if name in contract.immutables and contract.refers(name) != other.address:
                 raise VerificationError(
-                    f"{name} of {contract.name}", expected=to_hex(address), actual=to_hex(contract.refers(name))
+                    f"{name} of {contract.name}", expected=to_hex(other.address), actual=to_hex(contract.refers(name))
                 )
+    for contract in deployment.all:
         if contract.word("federation") != deployment.federation:
             raise VerificationError(
                 f"federation of {contract.name}", expected=deployment.federation, actual=contract.word("federation")

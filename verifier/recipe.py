@@ -5,7 +5,7 @@ Must not know:   how any of them is done (checks/).
 
     of the federation, once
      1 chain        the source answers and does not contradict itself; of a dump every hash and signer is right
-     2 code         the four contracts run the committed code and refer to each other
+     2 code         the contracts run the committed code and refer to each other
      3 streams      no event is missing: each contract's rolling hash
      4 votes        every decision of the consortium, counted again; founding and votes by who signed them
      5 storage      the events, replayed, are what is stored: reputations and credits among it
@@ -30,14 +30,20 @@ Must not know:   how any of them is done (checks/).
     23 gram         the Gram tree has the signed root
     24 outcomes     kept, deviation, alignment, flag, weight of every slot
     25 payouts      reputations and payouts recomputed
-    26 end          settled after its window, or void for a reason that holds
+    26 end          settled after its window and every wait for a leaf, or void for a reason that holds
+    27 verdict      of a refuted round: the result was wrong, and the pot went where it must
+    of the federation, at last
+    28 checkpoints  what members remember, posted or brought, is what this chain says
     of a run folder
-    27 charter      federation.json is what the ledger names
-    28 record       record.json is anchored on this chain
-    29 blobs        every blob is what its name says
-    30 sums         every file is what SHA256SUMS says, and nothing there is anything else
+    29 charter      federation.json is what the ledger names
+    30 record       record.json is anchored on this chain
+    31 blobs        every blob is what its name says
+    32 sums         every file is what SHA256SUMS says, and nothing there is anything else
 
-Checks 4, 6 to 8, 12, 13, 18, 26 and 28 hold each event against the transaction that it stands under (calls.py).
+A result that came to nothing since it was refuted is no fault of the federation any more: of such a round checks 13 to
+25 are made by check 27.  Of a round that is void because its data can't be had, or by vote, only check 13 is.
+
+Checks 4, 6 to 8, 12, 13, 18, 26, 27 and 30 hold each event against the transaction that it stands under (calls.py).
 
 Spec: docs/protocol.md section 8.
 """
@@ -51,14 +57,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from protocol.checkpoints import SignedCheckpoint
 from protocol.errors import UnavailableError, VeriflockError
+from protocol.events import VoidReason
 from protocol.keys import Address, to_hex
 from verifier.apply import apply_all
 from verifier.calls import Calls
 from verifier.chain import ChainSource
 from verifier.checks import chain as chain_checks
+from verifier.checks import checkpoints, opening, replaying, result, storage, verdict, votes
 from verifier.checks import folder as folder_checks
-from verifier.checks import opening, replaying, result, storage, votes
 from verifier.checks.folder import Record
 from verifier.evidence import ArtifactSource
 from verifier.report import Report, Status
@@ -69,14 +77,16 @@ NOT_CHECKED = (
     " you (--federation and --genesis pin them)",
     "execution: no EVM is run; receipts, logs and storage of a dump are held to their hashes, to their signers and to"
     " the replay of events, so a call that failed and is shown as one that succeeded is not noticed by that alone",
-    "consensus: that this chain is the one that others see (members' checkpoints)",
+    "consensus: that this chain is the one that others see, but for what checkpoints say that are posted or that you"
+    " bring (--checkpoint)",
     "a node's word: over RPC, storage and logs are not proven against the state root; give a dump or a node you trust",
     "quotes: what became known of a platform after the collateral that its TCB row names; collateral of today says"
     " (veriflock quote verify)",
     "measurement: that the measured code is the source you read (veriflock measure)",
     "refusals: why a slot was refused or does not open; only the enclave saw it",
     "receipts: promises that were broken are known to who holds the receipt",
-    "disputes: fraud proofs and withheld data",
+    "withheld data: results of rounds that were void because their data could not be had, or by vote; nothing rests on"
+    " them",
     "withdrawals: that deposits and credits left at their time and to the right address; only that the sums hold",
     "accuracy, and whatever else record.json says of the training: unattested",
     "call traces in a dump: neither read nor relied upon",
@@ -85,7 +95,9 @@ NOT_CHECKED = (
 
 NO_SUMS = "SHA256SUMS: not written yet when this was verified"
 
-CASE_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = (
+CaseCheck = tuple[int, str, Callable[[Case], tuple[Any, str]]]
+
+CASE_CHECKS: tuple[CaseCheck, ...] = (
     (7, "opened", opening.check_7_opened),
     (8, "enclave", opening.check_8_enclave),
     (9, "quote", opening.check_9_quote),
@@ -93,7 +105,7 @@ CASE_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = (
     (11, "spec", opening.check_11_spec),
     (12, "cohort", opening.check_12_cohort),
 )
-RESULT_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = (
+RESULT_CHECKS: tuple[CaseCheck, ...] = (
     (13, "result", result.check_13_result),
     (14, "set", replaying.check_14_set),
     (15, "signatures", replaying.check_15_signatures),
@@ -108,7 +120,11 @@ RESULT_CHECKS: tuple[tuple[int, str, Callable[[Case], tuple[Any, str]]], ...] = 
     (24, "outcomes", replaying.check_24_outcomes),
     (25, "payouts", result.check_25_payouts),
 )
-END_CHECK = (26, "end", result.check_26_end)
+END_CHECK: CaseCheck = (26, "end", result.check_26_end)
+VERDICT_CHECK: CaseCheck = (27, "verdict", partial(verdict.check_27_verdict, checks=RESULT_CHECKS))
+
+WITHOUT_DATA = (VoidReason.WITHHELD, VoidReason.UNAVAILABLE, VoidReason.OUTVOTED)
+"""Reasons for which a round is void that leave nothing to replay, or nothing that a replay would be asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +145,8 @@ class Subject:
     """The federation id that the reader was told; None: any."""
     genesis: bytes | None = None
     """The genesis hash that the reader was told; None: any."""
+    checkpoints: tuple[SignedCheckpoint, ...] = ()
+    """What members gave the reader."""
     without_sums: bool = False
     """SHA256SUMS is not written yet; a report without that check says so."""
 
@@ -156,24 +174,26 @@ def _run(subject: Subject, report: Report, open_chain: Callable[[], ChainSource]
         money = partial(storage.check_6_money, world.chain, deployment, state, world.entries, world.calls)
         report.run(6, "money", None, money)
         _check_rounds(subject, world, report)
+        remembered = partial(checkpoints.check_28_checkpoints, world, subject.checkpoints)
+        report.run(28, "checkpoints", None, remembered)
         if subject.folder is not None:
-            report.run(27, "charter", None, partial(folder_checks.check_27_charter, subject.folder, world))
+            report.run(29, "charter", None, partial(folder_checks.check_29_charter, subject.folder, world))
         if record is not None:
-            report.run(28, "record", None, partial(folder_checks.check_28_record, record, world))
+            report.run(30, "record", None, partial(folder_checks.check_30_record, record, world))
     if subject.folder is not None:
-        report.run(29, "blobs", None, partial(folder_checks.check_29_blobs, subject.folder))
+        report.run(31, "blobs", None, partial(folder_checks.check_31_blobs, subject.folder))
         if not subject.without_sums:
-            report.run(30, "sums", None, partial(folder_checks.check_30_sums, subject.folder))
+            report.run(32, "sums", None, partial(folder_checks.check_32_sums, subject.folder))
 
 
 def _read_record(subject: Subject, report: Report) -> Record | None:
-    """The folder's record; what is wrong with reading it is check 28's."""
+    """The folder's record; what is wrong with reading it is check 30's."""
     if subject.folder is None:
         return None
     try:
         return folder_checks.open_folder(subject.folder)
     except (VeriflockError, UnavailableError, OSError) as error:
-        report.run(28, "record", None, partial(_raise, error))
+        report.run(30, "record", None, partial(_raise, error))
         return None
 
 
@@ -223,9 +243,17 @@ def _check_rounds(subject: Subject, world: World, report: Report) -> None:
     report.is_simulated = any(e.event.simulated for e in known) or any(opening.is_simulated(case) for case in cases)
     for case in cases:
         round_id = case.spec.round_id
-        checks = [*CASE_CHECKS, *(RESULT_CHECKS if case.round.proposal is not None else ()), END_CHECK]
-        for number, name, check in checks:
+        for number, name, check in _checks_of(case):
             report.run(number, name, round_id, partial(check, case))
+
+
+def _checks_of(case: Case) -> list[CaseCheck]:
+    if case.round.void_reason is VoidReason.REFUTED:
+        return [*CASE_CHECKS, END_CHECK, VERDICT_CHECK]
+    if case.round.proposal is None:
+        return [*CASE_CHECKS, END_CHECK]
+    of_result = RESULT_CHECKS[:1] if case.round.void_reason in WITHOUT_DATA else RESULT_CHECKS
+    return [*CASE_CHECKS, *of_result, END_CHECK]
 
 
 def parse_rounds(text: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The four contracts' state as plain values.
+"""The contracts' state as plain values.
 
 Responsible for: what is known of a federation at one point of the chain.
 Must not know:   how it changes (apply.py), storage slots (storage.py), artifacts, or what should have been allowed.
@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import TypeVar
 
 from protocol import events as e
+from protocol.disputes import Verdict
 from protocol.errors import VerificationError
 from protocol.keys import Address
 from protocol.platforms import Authority, Tcb
@@ -85,6 +86,15 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """What members signed and somebody posted: a checkpoint, or a complaint."""
+
+    entry: Entry
+    members: frozenset[Address]
+    """Who was a member then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Consortium:
     """What the members decided."""
 
@@ -96,6 +106,11 @@ class Consortium:
     proposals: Mapping[int, Proposal] = field(default_factory=dict)
     removals: Mapping[tuple[e.Action, bytes], int] = field(default_factory=dict)
     """Newest proposal when a removal of that subject was executed last: older additions are stale."""
+    suspensions: Mapping[bytes, int] = field(default_factory=dict)
+    """Newest proposal when a measurement was suspended last: older votes to allow it are stale too."""
+    checkpoints: tuple[Signed, ...] = ()
+    complaints: tuple[Signed, ...] = ()
+    """That the data of a proposed result can't be had."""
 
     def terms_of(self, round_id: int) -> Terms | None:
         """The terms in force for a round."""
@@ -187,10 +202,12 @@ class Enclave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A participant's standing and credit on the ledger."""
+    """Somebody's standing and credit on the ledger."""
 
     standing: Standing = field(default_factory=Standing)
     credit_wei: int = 0
+    is_enrolled: bool = False
+    """Whether it ever joined; who only proves or answers never does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +248,30 @@ class Round:
         """The event that proposed its result."""
         return None if self.proposed is None else _as(self.proposed.event, e.ResultProposed)
 
+    @property
+    def challenge_s(self) -> int:
+        """Least seconds for challenges.  An answer may take as long, and then the round waits as long again."""
+        return self.opening.value.deadlines[4] - self.opening.value.deadlines[3]
+
+    @property
+    def void_reason(self) -> e.VoidReason:
+        """Why it is void; NONE where it is not."""
+        event = None if self.closed is None else self.closed.event
+        return event.reason if isinstance(event, e.RoundVoided) else e.VoidReason.NONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refutation:
+    """A verdict: how it came about, and what became of it."""
+
+    entry: Entry
+    """RoundRefuted."""
+    value: Verdict
+    """As it stands: who leads."""
+    replacements: tuple[Entry, ...] = ()
+    """ProverReplaced, in order."""
+    executed: Entry | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
@@ -247,17 +288,71 @@ class Ledger:
     bonds: Mapping[Address, int] = field(default_factory=dict)
     treasury_wei: int = 0
     anchors: tuple[Entry, ...] = ()
+    verdicts: Mapping[int, Refutation] = field(default_factory=dict)
+    """By round."""
+
+    def frozen_by(self, coordinator: Address) -> Verdict | None:
+        """The verdict that a coordinator's bond waits for: nothing is added to it, taken or opened with it."""
+        waiting = (known.value for known in self.verdicts.values() if known.executed is None)
+        return next((verdict for verdict in waiting if verdict.coordinator == coordinator), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A member's request for a leaf."""
+
+    entry: Entry
+    is_members: bool
+    """Whether who asked was a member then."""
+    answered: Entry | None = None
+    closed: Entry | None = None
+
+    @property
+    def event(self) -> e.LeafRequested:
+        """As it was made."""
+        return _as(self.entry.event, e.LeafRequested)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its deposit is still held."""
+        return self.answered is None and self.closed is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What the newest round in which something was asked waits for."""
+
+    round_id: int = 0
+    not_before_s: int = 0
+    open: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputes:
+    """What was committed to, and what members asked for."""
+
+    commitments: Mapping[bytes, int] = field(default_factory=dict)
+    """Block of each pre-commitment."""
+    requests: Mapping[tuple[int, Address], Request] = field(default_factory=dict)
+    """By round and member."""
+    hold: Hold = Hold()
+
+    @property
+    def open_requests(self) -> int:
+        """Requests whose deposit is still held."""
+        return sum(request.is_open for request in self.requests.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
-    """The state of all four contracts."""
+    """The state of all contracts."""
 
     consortium: Consortium = Consortium()
     platforms: Platforms = Platforms()
     participants: Mapping[Address, Participant] = field(default_factory=dict)
     enclaves: Mapping[bytes, Enclave] = field(default_factory=dict)
     ledger: Ledger = Ledger()
+    disputes: Disputes = Disputes()
 
     def active(self) -> list[Address]:
         """The active participants, ascending."""

@@ -36,7 +36,7 @@ class World:
     chain: ChainSource
     deployment: Deployment
     entries: tuple[Entry, ...] = field(repr=False)
-    """Every event of the four contracts, in order."""
+    """Every event, in order."""
     calls: Calls = field(repr=False)
     """Who caused them."""
     state: Federation = field(repr=False)

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+
 import {EventStream} from "./EventStream.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
 import {IEnclaves} from "./interfaces/IEnclaves.sol";
 import {Authority, Tcb, TcbStatus} from "./interfaces/IPlatformTrust.sol";
 import {IParticipants} from "./interfaces/IParticipants.sol";
 import {IRoundLedger} from "./interfaces/IRoundLedger.sol";
-import {Messages, Terms} from "./libraries/Messages.sol";
+import {Checkpoint, Messages, Spec, Terms, Unavailable} from "./libraries/Messages.sol";
 import {TermsBounds} from "./libraries/TermsBounds.sol";
 
 /// @title The members of a federation, one vote each
@@ -16,6 +18,12 @@ contract Consortium is IConsortium, EventStream {
     /// votes on later ones only.
     struct Seat {
         bool isMember;
+        uint64 newest;
+    }
+
+    /// @dev `newest` is the newest proposal at the last suspension: a vote from before does not know of the proof.
+    struct Allowance {
+        bool isAllowed;
         uint64 newest;
     }
 
@@ -50,6 +58,7 @@ contract Consortium is IConsortium, EventStream {
     address private immutable _participants;
     address private immutable _enclaves;
     address private immutable _ledger;
+    address private immutable _disputes;
     uint64 private immutable _delay;
 
     uint256 private _memberCount;
@@ -57,7 +66,7 @@ contract Consortium is IConsortium, EventStream {
     Period[] private _periods; // by ascending fromRound
     mapping(address account => Seat) private _seats;
     mapping(address coordinator => bool) private _isCoordinator;
-    mapping(bytes32 measurement => bool) private _isAllowed;
+    mapping(bytes32 measurement => Allowance) private _allowances;
     mapping(uint256 proposal => Proposal) private _proposals;
     mapping(uint256 proposal => mapping(address member => bool)) private _hasVoted;
     mapping(Action removal => mapping(bytes32 subject => uint256 proposal)) private _newestAtRemoval;
@@ -68,6 +77,7 @@ contract Consortium is IConsortium, EventStream {
         address participants_,
         address enclaves_,
         address ledger_,
+        address disputes_,
         Member[] memory members,
         Terms memory terms,
         uint64 delay_
@@ -78,6 +88,7 @@ contract Consortium is IConsortium, EventStream {
         _participants = participants_;
         _enclaves = enclaves_;
         _ledger = ledger_;
+        _disputes = disputes_;
         _delay = delay_;
         for (uint256 i = 0; i < members.length; ++i) {
             _admitMember(members[i].account, members[i].hpkeKey);
@@ -136,6 +147,9 @@ contract Consortium is IConsortium, EventStream {
         }
         if (_isAddition(action)) {
             uint256 newest = _newestAtRemoval[_removalOf(action)][subject];
+            if (action == Action.AllowMeasurement && _allowances[subject].newest > newest) {
+                newest = _allowances[subject].newest;
+            }
             require(proposal > newest, StaleProposal(proposal, newest));
         } else {
             _newestAtRemoval[action][subject] = _proposalCount;
@@ -146,6 +160,50 @@ contract Consortium is IConsortium, EventStream {
         emit Executed(proposal);
         _record(Executed.selector, bytes32(proposal), "");
         _apply(action, subject, data);
+    }
+
+    /// @inheritdoc IConsortium
+    /// @dev Also where it is not allowed any more: a vote to allow it again that is under way does not know of the proof.
+    function suspendMeasurement(bytes32 measurement) external {
+        require(msg.sender == _disputes, WrongCaller(_disputes, msg.sender));
+
+        _allowances[measurement] = Allowance({isAllowed: false, newest: uint64(_proposalCount)});
+
+        emit MeasurementSuspended(measurement);
+        _record(MeasurementSuspended.selector, measurement, "");
+    }
+
+    /// @inheritdoc IConsortium
+    function postCheckpoint(Checkpoint calldata checkpoint, bytes calldata signatures) external {
+        (bytes32 expected, uint64 round) = (federation(), checkpoint.round);
+        require(checkpoint.federation == expected, WrongFederation(expected, checkpoint.federation));
+        require(IRoundLedger(_ledger).stateOf(round) == IRoundLedger.State.Settled, NotSettled(round));
+        bytes32 settled = IRoundLedger(_ledger).resultOf(round);
+        require(checkpoint.result == settled, WrongResult(settled, checkpoint.result));
+        _countSigners(Messages.hashCheckpoint(checkpoint), signatures);
+
+        emit CheckpointPosted(round, settled, checkpoint.blockHash, signatures);
+        _record(
+            CheckpointPosted.selector,
+            bytes32(uint256(round)),
+            settled,
+            abi.encode(checkpoint.blockHash, signatures)
+        );
+    }
+
+    /// @inheritdoc IConsortium
+    function postUnavailable(Unavailable calldata unavailable, bytes calldata signatures) external {
+        (bytes32 expected, uint64 round) = (federation(), unavailable.round);
+        require(unavailable.federation == expected, WrongFederation(expected, unavailable.federation));
+        uint256 signers = _countSigners(Messages.hashUnavailable(unavailable), signatures);
+        uint256 needed = _memberCount / 3 + 1;
+        require(signers >= needed, NotEnoughVotes(needed, signers));
+
+        emit DataUnavailable(round, unavailable.result, signatures);
+        _record(
+            DataUnavailable.selector, bytes32(uint256(round)), unavailable.result, abi.encode(signatures)
+        );
+        IRoundLedger(_ledger).voidUnavailable(round, unavailable.result);
     }
 
     /// @inheritdoc IConsortium
@@ -174,6 +232,11 @@ contract Consortium is IConsortium, EventStream {
     }
 
     /// @inheritdoc IConsortium
+    function disputes() external view returns (address) {
+        return _disputes;
+    }
+
+    /// @inheritdoc IConsortium
     function isMember(address account) external view returns (bool) {
         return _seats[account].isMember;
     }
@@ -190,7 +253,7 @@ contract Consortium is IConsortium, EventStream {
 
     /// @inheritdoc IConsortium
     function isMeasurementAllowed(bytes32 measurement) external view returns (bool) {
-        return _isAllowed[measurement];
+        return _allowances[measurement].isAllowed;
     }
 
     /// @inheritdoc IConsortium
@@ -254,6 +317,7 @@ contract Consortium is IConsortium, EventStream {
         else if (action == Action.SuspendParticipant) IParticipants(_participants).suspend(account);
         else if (action == Action.ReinstateParticipant) IParticipants(_participants).reinstate(account);
         else if (action == Action.SetTerms) _scheduleTerms(data);
+        else if (action == Action.OutvoteResult) _outvote(subject, data);
         else _applyToPlatforms(action, subject, data);
     }
 
@@ -299,9 +363,9 @@ contract Consortium is IConsortium, EventStream {
 
     function _setAllowed(bytes32 measurement, bool allowed) private {
         Action action = allowed ? Action.AllowMeasurement : Action.RevokeMeasurement;
-        require(_isAllowed[measurement] != allowed, NothingToChange(action, measurement));
+        require(_allowances[measurement].isAllowed != allowed, NothingToChange(action, measurement));
 
-        _isAllowed[measurement] = allowed;
+        _allowances[measurement].isAllowed = allowed;
 
         if (allowed) emit MeasurementAllowed(measurement);
         else emit MeasurementRevoked(measurement);
@@ -324,6 +388,10 @@ contract Consortium is IConsortium, EventStream {
         (Terms memory terms, uint64 fromRound) = abi.decode(data, (Terms, uint64));
         uint64 next = IRoundLedger(_ledger).currentRound() + 1;
         _setTerms(terms, fromRound > next ? fromRound : next);
+    }
+
+    function _outvote(bytes32 result, bytes calldata data) private {
+        IRoundLedger(_ledger).voidOutvoted(abi.decode(data, (Spec)), result);
     }
 
     /// @dev What was set before for these rounds is replaced; it can only be pending, so there are few of them.
@@ -364,6 +432,20 @@ contract Consortium is IConsortium, EventStream {
         }
     }
 
+    /// @dev Members, each once; one at least.
+    function _countSigners(bytes32 structHash, bytes calldata signatures) private view returns (uint256 count) {
+        count = signatures.length / 65;
+        require(count != 0 && signatures.length == 65 * count, WrongSignaturesLength(signatures.length));
+        bytes32 digest = Messages.digest(IRoundLedger(_ledger).domainSeparator(), structHash);
+        address last = address(0);
+        for (uint256 i = 0; i < count; ++i) {
+            address next = ECDSA.recoverCalldata(digest, signatures[65 * i:65 * (i + 1)]);
+            require(next > last, SignersNotAscending(last, next));
+            require(_seats[next].isMember, NotMember(next));
+            last = next;
+        }
+    }
+
     function _checkOpen(uint256 proposal) private view {
         require(proposal != 0 && proposal <= _proposalCount, UnknownProposal(proposal));
         Proposal storage entry = _proposals[proposal];
@@ -383,6 +465,8 @@ contract Consortium is IConsortium, EventStream {
             _checkLength(data, 21 * 32);
             (Terms memory terms,) = abi.decode(data, (Terms, uint64));
             TermsBounds.check(terms);
+        } else if (action == Action.OutvoteResult) {
+            _checkLength(data, 25 * 32);
         } else if (action == Action.AdmitMember) {
             require(data.length <= MAX_KEY_BYTES, WrongDataLength(MAX_KEY_BYTES, data.length));
         } else if (action == Action.TrustAuthority) {
@@ -428,6 +512,11 @@ contract Consortium is IConsortium, EventStream {
         return _isAddition(action) || action == Action.RemoveMember;
     }
 
+    /// @dev Outvoting a result can't wait: the challenge window may be shorter than the delay.
+    function _needsTwoThirds(Action action) private pure returns (bool) {
+        return _isSlow(action) || action == Action.OutvoteResult;
+    }
+
     /// @dev What takes away what an action adds. Terms are not taken away, only replaced: `SetTerms` never is a removal.
     function _removalOf(Action action) private pure returns (Action) {
         if (action == Action.AdmitMember) return Action.RemoveMember;
@@ -441,6 +530,6 @@ contract Consortium is IConsortium, EventStream {
 
     /// @dev Smallest number of votes with 3 * votes >= 2 * members, or 3 * votes >= members.
     function _needed(Action action, uint256 members) private pure returns (uint256) {
-        return _isSlow(action) ? (2 * members + 2) / 3 : (members + 2) / 3;
+        return _needsTwoThirds(action) ? (2 * members + 2) / 3 : (members + 2) / 3;
     }
 }

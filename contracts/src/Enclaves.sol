@@ -161,6 +161,11 @@ contract Enclaves is IEnclaves, PlatformTrust {
     }
 
     /// @inheritdoc IEnclaves
+    function measurementOf(bytes32 enclave) external view returns (bytes32) {
+        return _enclaves[enclave].measurement;
+    }
+
+    /// @inheritdoc IEnclaves
     function leaseOf(bytes32 enclave) external view returns (address operator, uint64 expiry) {
         return (_enclaves[enclave].operator, _enclaves[enclave].expiry);
     }

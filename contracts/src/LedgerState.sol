@@ -24,11 +24,18 @@ abstract contract LedgerState is IRoundLedger, EventStream {
         bool isEnrolled;
     }
 
+    /// @dev One slot. Money fits 120 bits (MAX_MONEY); `verdict` is the tag of the one that waits to be executed.
+    struct Bond {
+        uint120 amount;
+        uint136 verdict;
+    }
+
     /// @notice How much later than the terms' windows a coordinator may set each deadline: blocks are late, clocks differ.
     uint64 public constant MAX_SLACK = 1 hours;
     /// @notice The bond is at least so many budgets: a liar must lose more than a round can pay his friends.
     uint256 public constant BOND_BUDGETS = 4;
-    /// @notice A late coordinator loses one part in so many of its bond: not proposing is no free option.
+    /// @notice A coordinator that is late, or withholds a leaf, loses one part in so many of its bond: neither is a free
+    /// option.
     uint256 public constant LATE_PARTS = 10;
     /// @notice All that the ledger may hold: then no credit can outgrow its 120 bits.
     uint256 public constant MAX_MONEY = type(uint120).max;
@@ -36,6 +43,7 @@ abstract contract LedgerState is IRoundLedger, EventStream {
     address internal immutable _consortium;
     address internal immutable _participants;
     address internal immutable _enclaves;
+    address internal immutable _disputes;
     bytes32 internal immutable _genesisModel;
     int8 internal immutable _modelExponent;
     uint256 internal immutable _minimumBond;
@@ -47,7 +55,7 @@ abstract contract LedgerState is IRoundLedger, EventStream {
     mapping(uint64 round => bytes32 spec) internal _specs;
     mapping(uint64 round => bytes32 result) internal _results;
     mapping(uint64 round => mapping(address participant => bytes32 update)) internal _commitments;
-    mapping(address coordinator => uint256 amount) internal _bonds;
+    mapping(address coordinator => Bond) internal _bonds;
     mapping(address participant => Standing) internal _standings;
 
     constructor(
@@ -55,6 +63,7 @@ abstract contract LedgerState is IRoundLedger, EventStream {
         address consortium_,
         address participants_,
         address enclaves_,
+        address disputes_,
         bytes32 genesisModel_,
         int8 modelExponent_,
         uint256 minimumBond_
@@ -62,6 +71,7 @@ abstract contract LedgerState is IRoundLedger, EventStream {
         _consortium = consortium_;
         _participants = participants_;
         _enclaves = enclaves_;
+        _disputes = disputes_;
         _genesisModel = genesisModel_;
         _modelExponent = modelExponent_;
         _minimumBond = minimumBond_;
@@ -85,6 +95,11 @@ abstract contract LedgerState is IRoundLedger, EventStream {
     }
 
     /// @inheritdoc IRoundLedger
+    function disputes() external view returns (address) {
+        return _disputes;
+    }
+
+    /// @inheritdoc IRoundLedger
     function minimumBond() external view returns (uint256) {
         return _minimumBond;
     }
@@ -102,6 +117,11 @@ abstract contract LedgerState is IRoundLedger, EventStream {
     /// @inheritdoc IRoundLedger
     function currentRound() external view returns (uint64) {
         return _current.round;
+    }
+
+    /// @inheritdoc IRoundLedger
+    function currentSlots() external view returns (uint256) {
+        return uint256(_current.lastSlot) + 1;
     }
 
     /// @inheritdoc IRoundLedger
@@ -143,7 +163,12 @@ abstract contract LedgerState is IRoundLedger, EventStream {
 
     /// @inheritdoc IRoundLedger
     function bondOf(address coordinator) external view returns (uint256) {
-        return _bonds[coordinator];
+        return _bonds[coordinator].amount;
+    }
+
+    /// @inheritdoc IRoundLedger
+    function verdictOf(address coordinator) external view returns (uint136) {
+        return _bonds[coordinator].verdict;
     }
 
     /// @inheritdoc IRoundLedger

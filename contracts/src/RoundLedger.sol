@@ -8,8 +8,10 @@ import {ReentrancyGuard} from "@openzeppelin/contracts/utils/ReentrancyGuard.sol
 
 import {LedgerState} from "./LedgerState.sol";
 import {IConsortium} from "./interfaces/IConsortium.sol";
+import {IDisputes} from "./interfaces/IDisputes.sol";
 import {IEnclaves} from "./interfaces/IEnclaves.sol";
 import {IParticipants} from "./interfaces/IParticipants.sol";
+import {Finding} from "./interfaces/IPredicates.sol";
 import {IRoundLedger} from "./interfaces/IRoundLedger.sol";
 import {Cohorts} from "./libraries/Cohorts.sol";
 import {Messages, RoundResult, Spec} from "./libraries/Messages.sol";
@@ -17,6 +19,8 @@ import {Outcomes} from "./libraries/Outcomes.sol";
 import {Payouts} from "./libraries/Payouts.sol";
 import {Reputation} from "./libraries/Reputation.sol";
 import {ResultChecks} from "./libraries/ResultChecks.sol";
+import {Rulebook} from "./libraries/Rulebook.sol";
+import {Verdict, Verdicts} from "./libraries/Verdicts.sol";
 
 /// @title The ledger of rounds
 contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
@@ -25,13 +29,33 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         address consortium_,
         address participants_,
         address enclaves_,
+        address disputes_,
         bytes32 genesisModel_,
         int8 modelExponent_,
         uint256 minimumBond_
     )
-        LedgerState(federation_, consortium_, participants_, enclaves_, genesisModel_, modelExponent_, minimumBond_)
+        LedgerState(
+            federation_,
+            consortium_,
+            participants_,
+            enclaves_,
+            disputes_,
+            genesisModel_,
+            modelExponent_,
+            minimumBond_
+        )
         EIP712("Veriflock", "1")
     {}
+
+    modifier onlyDisputes() {
+        require(msg.sender == _disputes, WrongCaller(_disputes, msg.sender));
+        _;
+    }
+
+    modifier onlyConsortium() {
+        require(msg.sender == _consortium, WrongCaller(_consortium, msg.sender));
+        _;
+    }
 
     /// @inheritdoc IRoundLedger
     function openRound(Spec calldata spec, address[] calldata registered, bytes32 cut) external {
@@ -114,7 +138,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         bytes32 resultHash = _checkProposed(result, outcomes, current.round);
         bytes32 cohortHash = Cohorts.hash(cohort);
         require(cohortHash == spec.cohort, WrongCohort(spec.cohort, cohortHash));
-        require(block.timestamp > spec.deadlines[4], TooEarly(spec.deadlines[4] + 1, block.timestamp));
+        _checkWaited(spec);
         bool simulated = _checkTrust(spec.enclave);
 
         _current.state = State.Settled;
@@ -140,22 +164,117 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         VoidReason reason = _reasonToVoid(spec, result, outcomes, current);
         require(reason != VoidReason.None, NothingToVoid(current.round));
 
-        uint256 fee = reason == VoidReason.Late ? _bonds[current.coordinator] / LATE_PARTS : 0;
+        _void(current, reason, reason == VoidReason.Late);
+    }
+
+    /// @inheritdoc IRoundLedger
+    /// @dev A proposed result names its spec, and `propose` has compared that with the round's.
+    function refute(Finding calldata finding, address prover, uint64 committedAt) external onlyDisputes {
+        Current memory current = _current;
+        uint64 round = finding.round;
+        require(round == current.round, WrongRound(current.round, round));
+        bool isOfSignatures = finding.result == bytes32(0);
+        bool isLive = current.state == State.Proposed || (isOfSignatures && current.state == State.Open);
+        require(isLive, WrongState(State.Proposed, current.state));
+        bytes32 proposed = _results[round];
+        if (isOfSignatures) require(finding.spec == _specs[round], WrongSpec(_specs[round], finding.spec));
+        else require(finding.result == proposed, WrongResult(proposed, finding.result));
+        uint16 slots = uint16(current.lastSlot) + 1;
+        require(finding.slots == 0 || finding.slots == slots, WrongCohortSize(slots, finding.slots));
+        uint120 pot = _bonds[current.coordinator].amount;
+        Verdict memory verdict = Verdict({
+            round: round,
+            predicate: finding.predicate,
+            result: proposed,
+            coordinator: current.coordinator,
+            prover: prover,
+            committedAt: committedAt,
+            decidedAt: uint64(block.timestamp),
+            slots: slots,
+            pot: pot
+        });
+        bytes memory encoded = abi.encode(verdict);
+
         _current.state = State.Void;
-        if (current.state == State.Proposed) delete _results[current.round];
-        if (fee != 0) {
-            _bonds[current.coordinator] -= fee;
-            _treasury += uint120(fee);
+        if (proposed != bytes32(0)) delete _results[round];
+        _bonds[current.coordinator] = Bond({amount: pot, verdict: Verdicts.tagOf(encoded)});
+
+        _emitVoided(round, VoidReason.Refuted, pot);
+        emit RoundRefuted(round, finding.predicate, prover, verdict);
+        (bytes32 topic1, bytes32 topic2) = (bytes32(uint256(round)), bytes32(uint256(finding.predicate)));
+        _record(RoundRefuted.selector, topic1, topic2, _topic(prover), encoded);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function replaceProver(Verdict calldata verdict, address prover, uint64 committedAt) external onlyDisputes {
+        _checkVerdict(verdict);
+        Verdict memory next = verdict;
+        (next.prover, next.committedAt) = (prover, committedAt);
+        bytes memory encoded = abi.encode(next);
+
+        _bonds[verdict.coordinator].verdict = Verdicts.tagOf(encoded);
+
+        emit ProverReplaced(verdict.round, prover, next);
+        _record(ProverReplaced.selector, bytes32(uint256(verdict.round)), _topic(prover), encoded);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function executeVerdict(Verdict calldata verdict, address[] calldata signers) external onlyDisputes nonReentrant {
+        _checkVerdict(verdict);
+        uint256 pot = _bonds[verdict.coordinator].amount; // as the verdict says, unless two have one tag
+        (uint256 reward, uint256 share, uint256 burnt) = Verdicts.split(pot, signers.length);
+
+        delete _bonds[verdict.coordinator];
+        _standings[verdict.prover].credit += uint120(reward); // parts of what the ledger holds: below MAX_MONEY
+        for (uint256 i = 0; i < signers.length; ++i) {
+            _standings[signers[i]].credit += uint120(share);
         }
 
-        _emitVoided(current.round, reason, fee);
+        emit VerdictExecuted(verdict.round, verdict.prover, verdict.coordinator, reward, signers, share, burnt);
+        _record(
+            VerdictExecuted.selector,
+            bytes32(uint256(verdict.round)),
+            _topic(verdict.prover),
+            _topic(verdict.coordinator),
+            abi.encode(reward, signers, share, burnt)
+        );
+        Address.sendValue(payable(address(0)), burnt);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function credit(address account) external payable onlyDisputes {
+        _standings[account].credit += uint120(msg.value); // at most what exists
+
+        emit Credited(account, msg.value);
+        _record(Credited.selector, _topic(account), abi.encode(msg.value));
+    }
+
+    /// @inheritdoc IRoundLedger
+    function voidWithheld(uint64 round) external onlyDisputes {
+        _void(_checkLive(round), VoidReason.Withheld, true);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function voidUnavailable(uint64 round, bytes32 result) external onlyConsortium {
+        _void(_checkLive(round, result), VoidReason.Unavailable, false);
+    }
+
+    /// @inheritdoc IRoundLedger
+    function voidOutvoted(Spec calldata spec, bytes32 result) external onlyConsortium {
+        Current memory current = _checkLive(spec.round, result);
+        _checkSpec(spec, spec.round);
+        bool isRefutable = Rulebook.isRefutable(spec.rule, spec.chain) && spec.optimizer == 0; // F6 is of the plain step
+        require(!isRefutable, Refutable(spec.rule));
+        require(block.timestamp <= spec.deadlines[4], TooLate(spec.deadlines[4], block.timestamp));
+        _void(current, VoidReason.Outvoted, false);
     }
 
     /// @inheritdoc IRoundLedger
     function addBond() external payable {
         _checkMoneyIn();
+        _checkNotFrozen(msg.sender);
 
-        _bonds[msg.sender] += msg.value;
+        _bonds[msg.sender].amount += uint120(msg.value);
 
         emit BondAdded(msg.sender, msg.value);
         _record(BondAdded.selector, _topic(msg.sender), abi.encode(msg.value));
@@ -166,10 +285,11 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         Current memory current = _current;
         require(!(_isLive(current.state) && current.coordinator == msg.sender), BondInUse(current.round));
         require(amount != 0, NoAmount());
-        uint256 bond = _bonds[msg.sender];
+        _checkNotFrozen(msg.sender);
+        uint120 bond = _bonds[msg.sender].amount;
         require(amount <= bond, NotEnough(bond, amount));
 
-        _bonds[msg.sender] = bond - amount;
+        _bonds[msg.sender].amount = bond - uint120(amount);
 
         emit BondWithdrawn(msg.sender, amount);
         _record(BondWithdrawn.selector, _topic(msg.sender), abi.encode(amount));
@@ -191,6 +311,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         uint256 amount = _standings[msg.sender].credit;
         require(amount != 0, NoAmount());
         address to = IParticipants(_participants).payoutOf(msg.sender);
+        if (to == address(0)) to = msg.sender; // never joined: a prover, or who asked for a leaf or answered
 
         _standings[msg.sender].credit = 0;
 
@@ -265,9 +386,53 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         require(undelivered <= f, TooManyUndelivered(f, undelivered));
     }
 
+    function _void(Current memory current, VoidReason reason, bool isCharged) private {
+        uint256 fee = isCharged ? _bonds[current.coordinator].amount / LATE_PARTS : 0;
+        _current.state = State.Void;
+        if (current.state == State.Proposed) delete _results[current.round];
+        if (fee != 0) {
+            _bonds[current.coordinator].amount -= uint120(fee);
+            _treasury += uint120(fee);
+        }
+
+        _emitVoided(current.round, reason, fee);
+    }
+
     function _emitVoided(uint64 round, VoidReason reason, uint256 fee) private {
         emit RoundVoided(round, reason, fee);
         _record(RoundVoided.selector, bytes32(uint256(round)), abi.encode(reason, fee));
+    }
+
+    function _checkNotFrozen(address coordinator) private view {
+        uint136 verdict = _bonds[coordinator].verdict;
+        require(verdict == 0, BondFrozen(verdict));
+    }
+
+    function _checkVerdict(Verdict calldata verdict) private view {
+        uint136 expected = _bonds[verdict.coordinator].verdict;
+        uint136 actual = Verdicts.tagOf(abi.encode(verdict));
+        require(actual == expected, WrongVerdict(expected, actual));
+    }
+
+    /// @dev The challenge window is over, and so is every wait for a leaf and the time to use it.
+    function _checkWaited(Spec calldata spec) private view {
+        (uint256 open, uint64 notBefore) = IDisputes(_disputes).holdOn(spec.round);
+        require(open == 0, RequestsOpen(open));
+        uint64 windowEnd = spec.deadlines[4] + 1;
+        if (notBefore < windowEnd) notBefore = windowEnd;
+        require(block.timestamp >= notBefore, TooEarly(notBefore, block.timestamp));
+    }
+
+    /// @dev The round whose result is proposed.
+    function _checkLive(uint64 round) private view returns (Current memory current) {
+        current = _current;
+        require(round == current.round, WrongRound(current.round, round));
+        require(current.state == State.Proposed, WrongState(State.Proposed, current.state));
+    }
+
+    function _checkLive(uint64 round, bytes32 result) private view returns (Current memory current) {
+        current = _checkLive(round);
+        require(result == _results[round], WrongResult(_results[round], result));
     }
 
     /// @dev An untrusted enclave outranks being late: its coordinator could not propose.
@@ -323,7 +488,8 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         require(IConsortium(_consortium).isCoordinator(msg.sender), NotCoordinator(msg.sender));
         uint256 least = BOND_BUDGETS * budget;
         if (least < _minimumBond) least = _minimumBond;
-        (uint256 bond, uint256 available) = (_bonds[msg.sender], _treasury);
+        _checkNotFrozen(msg.sender);
+        (uint256 bond, uint256 available) = (_bonds[msg.sender].amount, _treasury);
         require(bond >= least, BondTooSmall(least, bond));
         require(available >= budget, TreasuryTooSmall(budget, available));
     }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IColumnPredicates} from "../src/interfaces/IColumnPredicates.sol";
 import {IConsortium} from "../src/interfaces/IConsortium.sol";
+import {IDisputes} from "../src/interfaces/IDisputes.sol";
 import {IEnclaves} from "../src/interfaces/IEnclaves.sol";
+import {IGramPredicates} from "../src/interfaces/IGramPredicates.sol";
 import {IParticipants} from "../src/interfaces/IParticipants.sol";
 import {Tcb} from "../src/interfaces/IPlatformTrust.sol";
 import {IRoundLedger} from "../src/interfaces/IRoundLedger.sol";
+import {ISetPredicates} from "../src/interfaces/ISetPredicates.sol";
 import {Claims, RoundResult, Spec, Terms} from "../src/libraries/Messages.sol";
 import {Evidence} from "./Evidence.sol";
 import {MessagesHarness} from "./MessagesHarness.sol";
@@ -30,6 +34,7 @@ abstract contract World is Evidence {
     uint64 internal constant TCB_EXPIRY = START + 60 days;
     uint256 internal constant DEPOSIT = 0.1 ether;
     uint256 internal constant BOND = 4 ether;
+    uint256 internal constant MINIMUM_BOND = 1 ether;
     uint256 internal constant BUDGET = 1 ether;
     uint64 internal constant DELAY = 1 hours;
     uint256 internal constant ENCLAVE_KEY = 0xE7C1;
@@ -43,6 +48,10 @@ abstract contract World is Evidence {
     IParticipants internal participants;
     IEnclaves internal enclaves;
     IRoundLedger internal ledger;
+    IDisputes internal disputes;
+    ISetPredicates internal setPredicates;
+    IColumnPredicates internal columnPredicates;
+    IGramPredicates internal gramPredicates;
     bytes32 internal enclave;
 
     function setUp() public virtual {
@@ -62,7 +71,7 @@ abstract contract World is Evidence {
         }
     }
 
-    function member(uint256 index) internal pure returns (address) {
+    function member(uint256 index) internal pure virtual returns (address) {
         return address(uint160(0xAA00 + index));
     }
 
@@ -96,10 +105,15 @@ abstract contract World is Evidence {
         });
     }
 
+    /// @dev Root of the first base model.
+    function genesis() internal view virtual returns (bytes32) {
+        return GENESIS;
+    }
+
     function deploy(Terms memory terms_) internal {
         uint64 nonce = vm.getNonce(address(this));
-        address[4] memory at;
-        for (uint256 i = 0; i < 4; ++i) {
+        address[8] memory at;
+        for (uint256 i = 0; i < 8; ++i) {
             at[i] = vm.computeCreateAddress(address(this), nonce + i);
         }
         IConsortium.Member[] memory members = new IConsortium.Member[](MEMBERS);
@@ -107,14 +121,24 @@ abstract contract World is Evidence {
             members[i] = IConsortium.Member({account: member(i), hpkeKey: abi.encode("key", i)});
         }
         consortium = IConsortium(
-            create("Consortium", abi.encode(FEDERATION, CHARTER, at[1], at[2], at[3], members, terms_, DELAY))
+            create("Consortium", abi.encode(FEDERATION, CHARTER, at[1], at[2], at[3], at[4], members, terms_, DELAY))
         );
         participants = IParticipants(create("Participants", abi.encode(FEDERATION, at[0], at[3], DEPOSIT)));
         enclaves = IEnclaves(create("Enclaves", abi.encode(FEDERATION, at[0], at[3])));
         ledger = IRoundLedger(
-            create("RoundLedger", abi.encode(FEDERATION, at[0], at[1], at[2], GENESIS, int8(-24), uint256(1 ether)))
+            create("RoundLedger", abi.encode(FEDERATION, at[0], at[1], at[2], at[4], genesis(), int8(-24), MINIMUM_BOND))
         );
+        disputes = IDisputes(
+            create(
+                "Disputes",
+                abi.encode(FEDERATION, at[3], at[0], at[2], at[5], at[6], at[7], MINIMUM_BOND / 100)
+            )
+        );
+        setPredicates = ISetPredicates(create("SetPredicates", abi.encode(at[3])));
+        columnPredicates = IColumnPredicates(create("ColumnPredicates", abi.encode(at[3])));
+        gramPredicates = IGramPredicates(create("GramPredicates", abi.encode(at[3])));
         same("ledger's address", at[3], address(ledger));
+        same("last address", at[7], address(gramPredicates));
     }
 
     /// @dev The committed artifact, not what forge compiled.

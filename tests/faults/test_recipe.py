@@ -21,7 +21,7 @@ from protocol.platforms import certificate_id, revocation_data
 from protocol.rulebook import RULE_NAMES
 from tests.support.verified import app, bad_news, copied, flip, honest, named, new_world, run
 from tests.support.world import RoundWorld, terms, write_sums
-from verifier.checks.folder import check_30_sums
+from verifier.checks.folder import check_32_sums
 from verifier.report import Status
 
 __all__ = ["honest"]
@@ -32,7 +32,7 @@ def test_an_honest_federation_holds_and_says_that_it_is_simulated(honest: RoundW
     assert bad_news(report) == []
     assert report.exit_code == 0
     assert report.is_simulated
-    assert len(report.checks) == 6 + 4 + 6 * 20 + 7  # the late round has no result
+    assert len(report.checks) == 6 + 1 + 4 + 6 * 20 + 7  # the late round has no result
     assert {check.round_id for check in report.checks} == {None, *range(1, 8)}
 
 
@@ -68,9 +68,9 @@ def test_any_byte_of_any_file_is_under_the_sums(honest: RoundWorld, tmp_path: Pa
         before = path.read_bytes()
         flip(path, 7919 * number)
         with pytest.raises(VeriflockError):
-            check_30_sums(folder)
+            check_32_sums(folder)
         path.write_bytes(before)
-    check_30_sums(folder)
+    check_32_sums(folder)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class TestFederation:
     deployment: Deployment
     ledger: Ledger
     members: list[Member]
+    member_keys: list[bytes]
 
 
 def charter(dimension: int = DIMENSION) -> Charter:
@@ -96,7 +97,7 @@ def found(chain: TestChain, name: str, **changes: object) -> TestFederation:
     deployment = deploy(chain.chain, outbox, records, founding, federation=sha256(name.encode()))
     ledger = Ledger(chain.chain, deployment.ledger, from_block=deployment.from_block)
     members = [Member(ledger, key) for key in keys]
-    return TestFederation(founding=founding, deployment=deployment, ledger=ledger, members=members)
+    return TestFederation(founding=founding, deployment=deployment, ledger=ledger, members=members, member_keys=keys)
 
 
 def admit_coordinator(federation: TestFederation, key: bytes) -> Outbox:

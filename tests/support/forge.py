@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts import artifact
-from protocol.events import stream, topic_of
+from protocol.events import CONTRACTS, stream, topic_of
 from tests.support.world import write_sums
 from verifier.chain import parse_header
 from verifier.dump import _parse_account, state_root
@@ -24,8 +24,8 @@ def forge(folder: Path, contracts: dict[str, bytes], edit: Callable[[Dump], None
     path = folder / "chain.json"
     dump = json.loads(path.read_text())
     edit(dump)
-    for name, address in contracts.items():
-        _set_stream(dump, name, "0x" + address.hex())
+    for name in CONTRACTS:
+        _set_stream(dump, name, "0x" + contracts[name].hex())
     rehash(dump)
     path.write_text(json.dumps(dump))
     write_sums(folder)

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 from eth_account import Account
-from web3.utils.address import get_create_address
 
+from contracts import NAMES
 from contracts.abi import Interface, interfaces
 from coordinator import anvil
+from coordinator.deploy import create_addresses
 from coordinator.enclave.rounds import Computed, Entry, Round, compute
 from protocol.charter import Charter
 from protocol.events import Action
@@ -186,10 +187,8 @@ class RoundWorld:
 
     def _found(self) -> None:
         founder = key_of("founder")
-        names = ("Consortium", "Participants", "Enclaves", "RoundLedger")
-        created = [bytes.fromhex(get_create_address(to_hex(address(founder)), i)[2:]) for i in range(4)]
-        self.at = dict(zip(names, created, strict=True))
-        consortium, participants, enclaves, ledger = created
+        self.at = create_addresses(address(founder), 0)
+        consortium, participants, enclaves, ledger, disputes, *predicates = self.at.values()
         self.federation = sha256(b"a federation of these tests")
         self.charter = Charter(
             name="test",
@@ -206,18 +205,19 @@ class RoundWorld:
         members = [(address(key), b"hpke" * 8) for key in self.members]
         arguments = {
             "Consortium": (
-                *(self.federation, self.charter.sha256(), participants, enclaves, ledger),
+                *(self.federation, self.charter.sha256(), participants, enclaves, ledger, disputes),
                 *(members, self.terms, 0),
             ),
             "Participants": (self.federation, consortium, ledger, DEPOSIT),
             "Enclaves": (self.federation, consortium, ledger),
             "RoundLedger": (
-                *(self.federation, consortium, participants, enclaves),
+                *(self.federation, consortium, participants, enclaves, disputes),
                 *(model_root(self.model), MODEL_EXPONENT, BOND),
             ),
+            "Disputes": (self.federation, ledger, consortium, enclaves, *predicates, BOND // 100),
         }
-        for name in names:
-            self.send(founder, None, self.contracts[name].creation(*arguments[name]))
+        for name in NAMES:
+            self.send(founder, None, self.contracts[name].creation(*arguments.get(name, (ledger,))))
         self.domain = Domain(chain_id=anvil.CHAIN_ID, ledger=ledger)
         self._take_part()
         self._register()
@@ -342,6 +342,7 @@ class RoundWorld:
         play = Play(spec=spec, cohort=cohort, state=state, computed=computed, domain=self.domain)
         if lie is not None:
             lie(play)
+        self.played = play
         self._publish(play)
         self._propose(play, settle=settle)
         return spec.round_id
@@ -375,9 +376,13 @@ class RoundWorld:
         signature = sign(self.enclave_key, result.digest(self.domain))
         self.move(spec.deadlines[2] + 1)
         self.call(self.coordinator, "RoundLedger", "propose", spec, result, outcomes, signature)
-        if play.computed.aggregate is None or not settle:
-            return
-        self.move(spec.deadlines[4] + 1)
+        if play.computed.aggregate is not None and settle:
+            self.settle(play)
+
+    def settle(self, play: Play, at: int = 0) -> None:
+        """After the challenge window, or later."""
+        spec, result, outcomes = play.spec, play.computed.result, play.computed.outcomes
+        self.move(max(at, spec.deadlines[4] + 1))
         self.call(self.coordinator, "RoundLedger", "settle", spec, result, outcomes, list(play.cohort))
         self.previous, self.model = result.hash_struct(), play.computed.model
 

@@ -15,7 +15,12 @@ def field(kind: str, name: str, *components: dict[str, object]) -> dict[str, obj
 
 
 SET = field(
-    "tuple", "set", field("uint256", "slot"), field("bytes", "data"), field("bytes32[]", "path")
+    "tuple",
+    "set",
+    field("uint256", "slot"),
+    field("uint16", "slots"),
+    field("bytes", "data"),
+    field("bytes32[]", "path"),
 )  # the order is Solidity's
 CHUNK = field("tuple", "left", field("bytes32[]", "path"), SET, field("bytes", "data"))
 RECEIPT = field(
@@ -33,19 +38,19 @@ FUNCTION = {
 WHOSE = Interface("Example", {"bytecode": "0x", "abi": [FUNCTION]})
 TYPES = [
     "(bytes32,uint64,uint16,bytes32,bytes32)",
-    "(bytes32[],(uint256,bytes,bytes32[]),bytes)",
+    "(bytes32[],(uint256,uint16,bytes,bytes32[]),bytes)",
     "address[]",
 ]
 
 
 def test_a_struct_is_encoded_by_the_names_of_its_fields_however_deep() -> None:
     receipt = Receipt(federation=b"f" * 32, round_id=7, slot=3, update=b"u" * 32, enclave=b"e" * 32)
-    leaf = SetLeaf(slot=3, data=b"some bytes", path=(b"1" * 32, b"2" * 32))
+    leaf = SetLeaf(slot=3, slots=5, data=b"some bytes", path=(b"1" * 32, b"2" * 32))
     chunk = RowChunk(set=leaf, data=b"row", path=(b"3" * 32,))
     cohort = (b"a" * 20, b"b" * 20)
     expected = (
         (b"f" * 32, 7, 3, b"u" * 32, b"e" * 32),
-        ([b"3" * 32], (3, b"some bytes", [b"1" * 32, b"2" * 32]), b"row"),
+        ([b"3" * 32], (3, 5, b"some bytes", [b"1" * 32, b"2" * 32]), b"row"),
         list(cohort),
     )
     data = WHOSE.call_data("show", receipt, chunk, cohort)

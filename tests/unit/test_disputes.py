@@ -10,7 +10,7 @@ from eth_abi.abi import encode as abi_encode
 from protocol_examples import PARTICIPANT, SPEC, some
 
 from protocol import events as e
-from protocol.disputes import NO_COMMITMENT, Verdict, proof_commitment
+from protocol.disputes import Verdict, proof_commitment
 from protocol.errors import EncodingError
 from protocol.event_coding import decode_event, encode_struct
 from protocol.hashing import keccak256
@@ -23,18 +23,19 @@ VERDICT = Verdict(
     result=some("result"),
     coordinator=some("coordinator", 20),
     prover=PARTICIPANT,
-    committed_at=NO_COMMITMENT,
+    committed_at=41,
     decided_at=1_800_000_000,
+    slots=20,
     pot=10**18,
 )
-VERDICT_TYPE = "(uint64,uint8,bytes32,address,address,uint64,uint64,uint256)"
+VERDICT_TYPE = "(uint64,uint8,bytes32,address,address,uint64,uint64,uint16,uint256)"
 ANSWER = Answer(
     data=b"a leaf",
     path=(some("one"), some("two")),
     columns=b"columns",
-    set=SetLeaf(slot=3, data=b"a set leaf", path=(some("three"),)),
+    set=SetLeaf(slot=3, slots=5, data=b"a set leaf", path=(some("three"),)),
 )
-ANSWER_TYPE = "(bytes,bytes32[],bytes,bytes,(uint256,bytes,bytes32[]))"
+ANSWER_TYPE = "(bytes,bytes32[],bytes,bytes,(uint256,uint256,bytes,bytes32[]))"
 
 
 def fields(value: Any) -> tuple[Any, ...]:
@@ -51,15 +52,24 @@ def decoded(kind: type[e.Event], topics: tuple[int | bytes, ...], data: bytes) -
 
 def test_a_verdict_is_encoded_as_solidity_does() -> None:
     assert VERDICT.encode() == abi_encode([VERDICT_TYPE], [fields(VERDICT)])
-    assert len(VERDICT.encode()) == 8 * 32
-    assert VERDICT.hash() == keccak256(VERDICT.encode())
+    assert len(VERDICT.encode()) == 9 * 32
+    assert VERDICT.tag() == int.from_bytes(keccak256(VERDICT.encode())[-17:])
 
 
 @pytest.mark.parametrize("field", [item.name for item in dataclasses.fields(Verdict)])
 def test_a_change_of_any_field_is_another_verdict(field: str) -> None:
     value = getattr(VERDICT, field)
-    other = value - 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
-    assert dataclasses.replace(VERDICT, **{field: other}).hash() != VERDICT.hash()
+    other: Any = value - 1 if isinstance(value, int) else bytes([value[0] ^ 1]) + value[1:]
+    assert dataclasses.replace(VERDICT, **{field: other}).tag() != VERDICT.tag()
+
+
+@pytest.mark.parametrize(("pot", "signers"), [(0, 0), (1, 1), (7, 3), (10**18, 0), (10**18, 7), (10**18 + 3, 256)])
+def test_a_pot_is_shared_out_to_the_last_wei_and_half_of_it_is_burnt(pot: int, signers: int) -> None:
+    reward, share, burnt = dataclasses.replace(VERDICT, pot=pot).split(signers)
+    assert reward + share * signers + burnt == pot
+    assert reward == pot // 4
+    assert share * signers <= pot // 4
+    assert 2 * burnt >= pot
 
 
 def test_a_pre_commitment_is_prover_hash_of_the_proof_and_salt() -> None:
@@ -106,7 +116,7 @@ def request(tree: int) -> bytes:
         (e.RoundRefuted, (7, 2, b"\x01" * 21), VERDICT.encode()),
         (e.LeafRequested, (7, PARTICIPANT), request(len(Tree))),
         (e.LeafAnswered, (7, PARTICIPANT, PARTICIPANT), abi_encode(["bytes"], [b"a leaf"])),
-        (e.VerdictExecuted, (7, PARTICIPANT), bytes(4 * 32)),
+        (e.VerdictExecuted, (7, PARTICIPANT, PARTICIPANT), bytes(4 * 32)),
     ],
 )
 def test_any_other_spelling_is_refused(kind: type[e.Event], topics: tuple[int | bytes, ...], data: bytes) -> None:

@@ -32,11 +32,11 @@ def check_1_chain(open_chain: Callable[[], ChainSource], genesis: bytes | None =
 
 
 def check_2_code(chain: ChainSource, ledger: Address, federation: bytes | None = None) -> tuple[Deployment, str]:
-    """The four contracts run the committed code, refer to each other, and are the federation that was asked for."""
+    """All contracts run the committed code, refer to each other, and are the federation that was asked for."""
     deployment = find_deployment(chain, ledger)
     if federation not in (None, deployment.federation):
         raise VerificationError("federation of the ledger", expected=federation, actual=deployment.federation)
-    names = ", ".join(f"{contract.name} {to_hex(contract.address)}" for contract in deployment.all)
+    names = ", ".join(f"{contract.name} {to_hex(contract.address)}" for contract in deployment.deployed)
     return deployment, f"{names}: code as compiled, federation {deployment.federation.hex()}"
 
 

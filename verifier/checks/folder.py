@@ -1,4 +1,4 @@
-"""Checks 27 to 30: what a run folder holds besides the chain.
+"""Checks 29 to 32: what a run folder holds besides the chain.
 
 Responsible for: charter, record and artifacts against the ledger, every file against SHA256SUMS.
 Must not know:   how a round is checked.
@@ -63,7 +63,7 @@ def parse_record(raw: bytes) -> Record:
     return Record(raw=raw, ledger=ledger, chain_id=number, genesis_hash=genesis, transactions=hashes)
 
 
-def check_27_charter(folder: Path, world: World) -> tuple[Charter, str]:
+def check_29_charter(folder: Path, world: World) -> tuple[Charter, str]:
     """federation.json is the charter that the ledger names, and its model exponent the ledger's."""
     raw = read_file(folder / CHARTER, MAX_RECORD_BYTES)
     expect("SHA-256 of the charter", world.deployment.consortium.word("charter"), sha256(raw))
@@ -74,7 +74,7 @@ def check_27_charter(folder: Path, world: World) -> tuple[Charter, str]:
     return charter, f"{charter.name}: {charter.model} of {charter.dimension} coordinates on {charter.dataset}"
 
 
-def check_28_record(record: Record, world: World) -> tuple[None, str]:
+def check_30_record(record: Record, world: World) -> tuple[None, str]:
     """record.json is anchored on this chain and names it; the transactions that it names are there."""
     digest = sha256(record.raw)
     anchors = [entry for entry in world.state.ledger.anchors if getattr(entry.event, "digest", b"") == digest]
@@ -91,7 +91,7 @@ def check_28_record(record: Record, world: World) -> tuple[None, str]:
     return None, f"{digest.hex()} anchored in block {anchors[-1].log.block_number}; {count} transactions are there"
 
 
-def check_29_blobs(folder: Path) -> tuple[None, str]:
+def check_31_blobs(folder: Path) -> tuple[None, str]:
     """Every blob has the bytes that its name says, also those that no round needed."""
     count = 0
     for path in sorted((folder / ARTIFACTS / "blobs").iterdir()):
@@ -101,7 +101,7 @@ def check_29_blobs(folder: Path) -> tuple[None, str]:
     return None, f"{count} blobs are what their names say"
 
 
-def check_30_sums(folder: Path) -> tuple[None, str]:
+def check_32_sums(folder: Path) -> tuple[None, str]:
     """Every file of the folder stands in SHA256SUMS with its hash, and nothing else is there: no link, no pipe."""
     try:
         text = read_file(folder / SUMS, MAX_SUMS_BYTES).decode()

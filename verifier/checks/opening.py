@@ -57,6 +57,8 @@ def check_7_opened(case: Case) -> tuple[None, str]:
         raise VerificationError(
             "bond and treasury in wei", expected=(least, spec.budget), actual=(bond, ledger.treasury_wei)
         )
+    if ledger.frozen_by(coordinator) is not None:
+        raise VerificationError("bond of the coordinator", expected="one of its own", actual="frozen by a verdict")
     case.world.calls.hold(case.round.opened.log, case.opening)
     return None, f"by {to_hex(coordinator)}, bond {bond} wei, on model {spec.base_model.hex()}"
 

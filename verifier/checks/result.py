@@ -3,24 +3,31 @@
 Responsible for: what the ledger's events say of a result, without any artifact.
 Must not know:   rows, trees, models.
 
-Twins: RoundLedger.propose, settle and voidRound; libraries ResultChecks, Reputation, Payouts.
+Twins: RoundLedger.propose, settle, voidRound and what Disputes and Consortium make it do; libraries ResultChecks,
+Reputation, Payouts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from protocol import events as e
+from protocol.disputes import Predicate, Verdict
 from protocol.errors import VerificationError
+from protocol.event_coding import encode_struct
 from protocol.hashing import keccak256
-from protocol.keys import recover, to_hex
+from protocol.keys import Address, recover, recover_all, to_hex
+from protocol.messages import Unavailable
 from protocol.outcomes import ATTESTED_ONLY, Status, bitmap
-from protocol.rulebook import Rule, is_selecting, needs_gram
+from protocol.rulebook import Rule, is_refutable, is_selecting, needs_gram
 from verifier.checks.opening import expect
-from verifier.state import Account
+from verifier.checks.requests import check_requests, is_withheld
+from verifier.state import Account, Entry, Hold
 from verifier.world import Case
 
 ZERO = bytes(32)
 LATE_PARTS = 10
-"""RoundLedger.LATE_PARTS: a late coordinator loses one part in so many of its bond."""
+"""RoundLedger.LATE_PARTS: a coordinator that is late, or withholds a leaf, loses one part in so many of its bond."""
 
 
 def check_13_result(case: Case) -> tuple[None, str]:
@@ -97,6 +104,7 @@ def check_26_end(case: Case) -> tuple[None, str]:
     if closed is None:
         return None, f"not over: {case.round.state.name.lower()}"
     _check_bond_stayed(case)
+    check_requests(case)
     if isinstance(closed.event, e.RoundSettled):
         how = _check_settled(case, closed.event, closed.time_s)
     elif isinstance(closed.event, e.RoundVoided):
@@ -129,6 +137,10 @@ def _check_settled(case: Case, event: e.RoundSettled, time_s: int) -> str:
         )
     if time_s <= case.spec.deadlines[4]:
         raise VerificationError("time of settling", expected=f"after {case.spec.deadlines[4]}", actual=time_s)
+    hold = case.round.before_close.disputes.hold if case.round.before_close else Hold()
+    if hold.round_id == event.round_id and (hold.open or time_s < hold.not_before_s):
+        waits = f"no open request, and from {hold.not_before_s} on"
+        raise VerificationError("time of settling", expected=waits, actual=f"{hold.open} open, at {time_s}")
     return f"settled {time_s - case.spec.deadlines[4]} s after the challenge window, model {event.new_model.hex()}"
 
 
@@ -136,17 +148,85 @@ def _check_voided(case: Case, event: e.RoundVoided, time_s: int) -> str:
     before = case.round.before_close
     trusted = before is not None and before.is_enclave_trusted(case.spec.enclave)
     bond = before.ledger.bonds.get(case.opening.coordinator, 0) if before else 0
-    is_late = case.round.proposal is None and time_s > case.spec.deadlines[3]
-    holds = {
-        e.VoidReason.ENCLAVE_INACTIVE: not trusted,
-        e.VoidReason.LATE: trusted and is_late,
-        e.VoidReason.TOO_FEW_COUNTED: case.round.proposal is not None and not case.is_enough,
-        e.VoidReason.TOO_MANY_UNDELIVERED: case.round.proposal is not None and _undelivered(case) > case.spec.f,
+    is_proposed = case.round.proposal is not None
+    holds: dict[e.VoidReason, Callable[[], bool]] = {
+        e.VoidReason.ENCLAVE_INACTIVE: lambda: not trusted,
+        e.VoidReason.LATE: lambda: trusted and not is_proposed and time_s > case.spec.deadlines[3],
+        e.VoidReason.TOO_FEW_COUNTED: lambda: is_proposed and not case.is_enough,
+        e.VoidReason.TOO_MANY_UNDELIVERED: lambda: is_proposed and _undelivered(case) > case.spec.f,
+        e.VoidReason.REFUTED: lambda: _is_refuted(case, event, time_s),
+        e.VoidReason.WITHHELD: lambda: is_proposed and is_withheld(case, time_s),
+        e.VoidReason.UNAVAILABLE: lambda: is_proposed and _is_unavailable(case),
+        e.VoidReason.OUTVOTED: lambda: is_proposed and _is_outvoted(case, time_s),
     }
-    if not holds.get(event.reason, False):
+    if event.reason not in holds or not holds[event.reason]():
         raise VerificationError("reason to void the round", expected="one that holds", actual=event.reason.name)
-    expect("fee in wei", bond // LATE_PARTS if event.reason is e.VoidReason.LATE else 0, event.fee)
-    return f"void, {event.reason.name.lower().replace('_', ' ')}; fee {event.fee} wei; the base model stands"
+    parts = {e.VoidReason.LATE: LATE_PARTS, e.VoidReason.WITHHELD: LATE_PARTS, e.VoidReason.REFUTED: 1}
+    expect("fee in wei", bond // parts[event.reason] if event.reason in parts else 0, event.fee)
+    what = "bond frozen" if event.reason is e.VoidReason.REFUTED else "fee"
+    return f"void, {event.reason.name.lower().replace('_', ' ')}; {what}: {event.fee} wei; the base model stands"
+
+
+def _is_refuted(case: Case, event: e.RoundVoided, time_s: int) -> bool:
+    """A verdict stands under the same transaction and says the same.  Whether it is right is for check 27."""
+    known = case.world.state.ledger.verdicts.get(event.round_id)
+    refuted = None if known is None else known.entry.event
+    if known is None or not isinstance(refuted, e.RoundRefuted) or not _is_same_transaction(case, known.entry):
+        return False
+    if refuted.predicate not in list(Predicate):
+        raise VerificationError("predicate of the verdict", expected="F1 to F8", actual=refuted.predicate)
+    expected = Verdict(
+        round_id=event.round_id,
+        predicate=refuted.predicate,
+        result=ZERO if case.round.proposal is None else case.proposal.result,
+        coordinator=case.opening.coordinator,
+        prover=refuted.prover,
+        committed_at=refuted.verdict.committed_at,
+        decided_at=time_s,
+        slots=len(case.opening.cohort),
+        pot=event.fee,
+    )
+    expect("verdict", expected, refuted.verdict)
+    return True
+
+
+def _is_unavailable(case: Case) -> bool:
+    """More than a third of the members signed that this very result's data can't be had."""
+    complaints = case.round.before_close.consortium.complaints if case.round.before_close else ()
+    if not complaints or not _is_same_transaction(case, complaints[-1].entry):
+        return False
+    posted, event = complaints[-1], complaints[-1].entry.event
+    complaint = Unavailable(
+        federation=case.world.deployment.federation, round_id=case.spec.round_id, result=case.proposal.result
+    )
+    if not isinstance(event, e.DataUnavailable):
+        return False
+    expect("what is unavailable", (complaint.round_id, complaint.result), (event.round_id, event.result))
+    signers = recover_all(complaint.digest(case.world.deployment.domain), event.signatures)
+    check_members("signers of a complaint", signers, posted.members)
+    return 3 * len(signers) > len(posted.members)
+
+
+def _is_outvoted(case: Case, time_s: int) -> bool:
+    """By vote (counted in check 4), within the window, and only where the ledger's predicates don't apply."""
+    proposals = case.round.before_close.consortium.proposals if case.round.before_close else {}
+    subject, data = case.proposal.result, encode_struct(case.spec)
+    voted = [proposal.event for proposal in proposals.values() if proposal.is_executed]
+    is_voted = any(
+        (event.action, event.subject, event.data) == (e.Action.OUTVOTE_RESULT, subject, data) for event in voted
+    )
+    return is_voted and not is_refutable(case.spec) and time_s <= case.spec.deadlines[4]
+
+
+def _is_same_transaction(case: Case, entry: Entry) -> bool:
+    return case.round.closed is not None and entry.log.transaction == case.round.closed.log.transaction
+
+
+def check_members(what: str, signers: Iterable[Address], members: Iterable[Address]) -> None:
+    """Raises VerificationError unless all of them are members."""
+    strangers = sorted(set(signers) - set(members))
+    if strangers:
+        raise VerificationError(what, expected="members", actual=", ".join(map(to_hex, strangers)))
 
 
 def _undelivered(case: Case) -> int:

@@ -24,6 +24,7 @@ from verifier.deployment import Deployment
 from verifier.state import (
     Account,
     Consortium,
+    Disputes,
     Entry,
     Federation,
     Ledger,
@@ -41,8 +42,11 @@ REENTRANCY_SLOT = 0x9B779B17422D0DF92223018B32B4D1FA46E071723D6817E2486D003BECC5
 """Where OpenZeppelin's ReentrancyGuard keeps its flag (ERC-7201, `openzeppelin.storage.ReentrancyGuard`)."""
 
 
-MONEY_EVENTS = (e.BondAdded, e.BondWithdrawn, e.TreasuryFunded, e.Withdrawn)
-"""What moves money besides rounds and deposits."""
+MONEY_EVENTS = (
+    *(e.BondAdded, e.BondWithdrawn, e.TreasuryFunded, e.Withdrawn, e.Credited),
+    *(e.LeafRequested, e.LeafAnswered, e.RequestClosed, e.VerdictExecuted),
+)
+"""What moves money besides rounds and the deposits of participants."""
 
 
 def check_5_storage(chain: ChainSource, deployment: Deployment, state: Federation) -> tuple[int, str]:
@@ -52,12 +56,14 @@ def check_5_storage(chain: ChainSource, deployment: Deployment, state: Federatio
         "Participants": list(participants_facts(state)),
         "Enclaves": list(enclaves_facts(state)),
         "RoundLedger": list(ledger_facts(state.ledger, deployment.ledger.word("genesisModel"))),
+        "Disputes": list(disputes_facts(state.disputes)),
     }
     count, is_complete = 0, True
-    for contract in deployment.all:
+    for contract in deployment.deployed:
         storage = storage_of(chain, contract)
-        storage.value("_head")
-        for name, keys, expected in facts[contract.name]:
+        if contract.name in facts:
+            storage.value("_head")
+        for name, keys, expected in facts.get(contract.name, ()):  # predicates store nothing
             actual = storage.value(name, *keys)
             if isinstance(expected, Mapping):
                 actual = {member: actual[member] for member in expected}
@@ -79,21 +85,39 @@ def check_6_money(
     chain: ChainSource, deployment: Deployment, state: Federation, entries: Iterable[Entry], calls: Calls
 ) -> tuple[int, str]:
     """What came in is what went out and what is held, each moved by whose it is; the contracts' balances cover it."""
-    ledger = state.ledger
+    ledger, entries = state.ledger, tuple(entries)
     credits = sum(account.credit_wei for account in ledger.accounts.values())
     bonds = sum(ledger.bonds.values())
     held = ledger.treasury_wei + bonds + credits
     if min([ledger.treasury_wei, *ledger.bonds.values(), *(a.credit_wei for a in ledger.accounts.values())]) < 0:
         raise VerificationError("money of the ledger", expected="nothing below zero", actual=held)
     deposits = deployment.participants.number("deposit") * sum(p.has_deposit for p in state.participants.values())
-    for contract, owed in ((deployment.ledger, held), (deployment.participants, deposits)):
+    asked = deployment.disputes.number("deposit") * state.disputes.open_requests
+    flows = _check_flows(entries, deployment.disputes.number("deposit"), held + asked)
+    owed = ((deployment.ledger, held), (deployment.participants, deposits), (deployment.disputes, asked))
+    for contract, amount in owed:
         balance = chain.balance(contract.address)
-        if balance < owed:  # more is possible: anybody can force coins on a contract
-            raise VerificationError(f"balance of {contract.name} in wei", expected=f"at least {owed}", actual=balance)
+        if balance < amount:  # more is possible: anybody can force coins on a contract
+            raise VerificationError(f"balance of {contract.name} in wei", expected=f"at least {amount}", actual=balance)
     calls.hold_all(x for x in entries if x.contract == "Participants" or isinstance(x.event, MONEY_EVENTS))
     chain.confirm()
-    parts = f"treasury {ledger.treasury_wei}, bonds {bonds}, credits {credits}, deposits {deposits}"
-    return held, f"held in wei: {parts}; the balances cover it"
+    parts = f"treasury {ledger.treasury_wei}, bonds {bonds}, credits {credits}"
+    return held, f"held in wei: {parts}, deposits {deposits + asked}; the balances cover it; {flows}"
+
+
+def _check_flows(entries: tuple[Entry, ...], request_wei: int, held: int) -> str:
+    """Paid in = paid out + burnt + held, of ledger and disputes; a participant's deposit never gets there."""
+
+    def total(*kinds: type[e.BondAdded | e.TreasuryFunded | e.BondWithdrawn | e.Withdrawn]) -> int:
+        return sum(entry.event.amount for entry in entries if isinstance(entry.event, kinds))
+
+    requests = sum(isinstance(entry.event, e.LeafRequested) for entry in entries)
+    paid_in = total(e.BondAdded, e.TreasuryFunded) + requests * request_wei
+    paid_out = total(e.BondWithdrawn, e.Withdrawn)
+    burnt = sum(entry.event.burnt for entry in entries if isinstance(entry.event, e.VerdictExecuted))
+    if paid_in != paid_out + burnt + held:
+        raise VerificationError("paid out, burnt and held in wei", expected=paid_in, actual=paid_out + burnt + held)
+    return f"{paid_in} paid in, {paid_out} paid out, {burnt} burnt"
 
 
 def consortium_facts(state: Consortium) -> Iterator[Fact]:
@@ -104,8 +128,9 @@ def consortium_facts(state: Consortium) -> Iterator[Fact]:
         yield "_seats", (account,), {"isMember": True, "newest": seat.newest}
     for coordinator in state.coordinators:
         yield "_isCoordinator", (coordinator,), True
-    for measurement in state.measurements:
-        yield "_isAllowed", (measurement,), True
+    for measurement in state.measurements | set(state.suspensions):
+        newest = state.suspensions.get(measurement, 0)
+        yield "_allowances", (measurement,), {"isAllowed": measurement in state.measurements, "newest": newest}
     periods = [
         {"hash": terms.hash(), "fromRound": start, "cohortSize": terms.cohort_size}
         | dict(zip(DEADLINES, terms.windows, strict=True))
@@ -232,7 +257,8 @@ def ledger_facts(state: Ledger, genesis: bytes) -> Iterator[Fact]:
             update = entry.event.update if isinstance(entry.event, e.UpdateCommitted) else b""
             yield "_commitments", (number, participant), update
     for coordinator, bond in state.bonds.items():
-        yield "_bonds", (coordinator,), bond
+        verdict = state.frozen_by(coordinator)
+        yield "_bonds", (coordinator,), {"amount": bond, "verdict": 0 if verdict is None else verdict.tag()}
     for participant, account in state.accounts.items():
         yield "_standings", (participant,), _standing(account)
     yield "_current", (), _current(state)
@@ -240,7 +266,8 @@ def ledger_facts(state: Ledger, genesis: bytes) -> Iterator[Fact]:
 
 def _standing(account: Account) -> dict[str, Any]:
     standing = account.standing
-    return {"good": standing.good, "bad": standing.bad, "credit": account.credit_wei, "isEnrolled": True}
+    stored = {"good": standing.good, "bad": standing.bad, "credit": account.credit_wei}
+    return {**stored, "isEnrolled": account.is_enrolled}
 
 
 def _current(state: Ledger) -> dict[str, Any]:
@@ -254,6 +281,26 @@ def _current(state: Ledger) -> dict[str, Any]:
         "lastSlot": len(known.opening.cohort) - 1,
         "state": known.state.value,
     }
+
+
+def disputes_facts(state: Disputes) -> Iterator[Fact]:
+    """Storage of Disputes."""
+    yield "_hold", (), {"round": state.hold.round_id, "notBefore": state.hold.not_before_s, "open": state.hold.open}
+    for commitment, block in state.commitments.items():
+        yield "_commitments", (commitment,), block
+    for (number, member), request in state.requests.items():
+        asked = request.event
+        yield (
+            "_requests",
+            (number, member),
+            {
+                "tree": asked.tree.value,
+                "slot": asked.slot,
+                "index": asked.index,
+                "answerBy": asked.answer_by,
+                "isOpen": request.is_open,
+            },
+        )
 
 
 def _path(name: str, keys: tuple[Key, ...]) -> str:

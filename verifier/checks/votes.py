@@ -29,7 +29,7 @@ VOTED_EVENTS = (
     *(e.CoordinatorRemoved, e.TermsSet, e.ParticipantSuspended, e.ParticipantReinstated, e.EnclaveRevoked),
     *(e.AuthorityTrusted, e.AuthorityDistrusted, e.TcbAccepted, e.TcbRejected, e.CertificateRevoked),
 )
-"""What only a vote may bring about."""
+"""What only a vote may bring about; so is a result that was outvoted."""
 
 PLATFORM_ACTIONS = (
     *(e.Action.TRUST_AUTHORITY, e.Action.DISTRUST_AUTHORITY, e.Action.ACCEPT_TCB, e.Action.REJECT_TCB),
@@ -78,7 +78,7 @@ def _check_founding(chain: ChainSource, deployment: Deployment, entries: tuple[E
     found = [entry.event for entry in entries if entry.log.transaction == founding]
     if found != said:
         raise VerificationError("events of the founding", expected=said, actual=found)
-    for contract in deployment.all[1:] if chain.proves else ():  # a node's word stands for the code over RPC
+    for contract in deployment.deployed[1:] if chain.proves else ():  # a node's word stands for the code over RPC
         check_creation(contract, _creation(chain.creation(contract.address), contract))
     return founding
 
@@ -95,6 +95,7 @@ def count_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Fed
     returns: the state after all events, and how many proposals were executed.
     """
     delay_s = deployment.consortium.number("delay")
+    proofs = {entry.log.transaction: entry.event for entry in entries if isinstance(entry.event, e.RoundRefuted)}
     state = Federation()
     founding = next((entry.log.transaction for entry in entries if entry.contract == "Consortium"), b"")
     pending: e.Event | None = None
@@ -105,8 +106,10 @@ def count_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Fed
             if event != pending:
                 raise VerificationError("what follows a vote", expected=pending, actual=event)
             pending = None
-        elif isinstance(event, VOTED_EVENTS) and entry.log.transaction != founding:
+        elif _needs_vote(event) and entry.log.transaction != founding:
             raise VerificationError(f"{type(event).__name__} without a vote", actual=entry.log.transaction)
+        elif isinstance(event, e.MeasurementSuspended):
+            _check_suspended(state, event, proofs.get(entry.log.transaction))
         elif isinstance(event, e.Proposed):
             _check_proposed(state.consortium, event)
             pending = e.Voted(proposal=event.proposal, member=event.proposer)
@@ -121,6 +124,21 @@ def count_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Fed
     if pending is not None:
         raise VerificationError("what follows a vote", expected=pending, actual="nothing")
     return state, executed
+
+
+def _needs_vote(event: e.Event) -> bool:
+    is_outvoted = isinstance(event, e.RoundVoided) and event.reason is e.VoidReason.OUTVOTED
+    return is_outvoted or isinstance(event, VOTED_EVENTS)
+
+
+def _check_suspended(state: Federation, event: e.MeasurementSuspended, proof: e.Event | None) -> None:
+    """By a proof against an enclave of this measurement, in one transaction.  Whether the proof is right is 27's."""
+    known = None
+    if isinstance(proof, e.RoundRefuted) and proof.round_id in state.ledger.rounds:
+        known = state.enclaves.get(state.ledger.rounds[proof.round_id].opening.enclave)
+    if known is None or event.measurement not in state.consortium.measurements:
+        raise VerificationError("a suspension", expected="of an allowed measurement, by a proof", actual=event)
+    expect("measurement that a proof suspends", known.event.measurement, event.measurement)
 
 
 def _check_proposed(state: Consortium, event: e.Proposed) -> None:
@@ -143,17 +161,21 @@ def _check_voted(state: Consortium, event: e.Voted, time_s: int) -> None:
 def _check_executed(state: Consortium, proposal: Proposal, time_s: int, delay_s: int) -> None:
     action, number = proposal.event.action, proposal.event.proposal
     is_slow = action in ADDITIONS or action is e.Action.REMOVE_MEMBER  # a third must not expel the others
+    is_large = is_slow or action is e.Action.OUTVOTE_RESULT  # which can't wait: the challenge window may be shorter
     votes = state.votes_of(proposal)
-    if 3 * votes < (2 if is_slow else 1) * proposal.members:
-        share = "two thirds" if is_slow else "a third"
+    if 3 * votes < (2 if is_large else 1) * proposal.members:
+        share = "two thirds" if is_large else "a third"
         raise VerificationError(f"votes for proposal {number}", expected=f"{share} of {proposal.members}", actual=votes)
     if proposal.is_executed:
         raise VerificationError(f"proposal {number} executed twice")
     earliest, latest = proposal.time_s + (delay_s if is_slow else 0), proposal.time_s + LIFETIME_S
     if not earliest <= time_s <= latest:
         raise VerificationError(f"time of executing {number}", expected=f"{earliest} to {latest}", actual=time_s)
-    removal = ADDITIONS.get(action)
-    if removal is not None and state.removals.get((removal, proposal.event.subject), 0) >= number:
+    removal, subject = ADDITIONS.get(action), proposal.event.subject
+    newest = 0 if removal is None else state.removals.get((removal, subject), 0)
+    if action is e.Action.ALLOW_MEASUREMENT:
+        newest = max(newest, state.suspensions.get(subject, 0))
+    if newest >= number:
         raise VerificationError(f"proposal {number}", expected="newer than the removal of its subject", actual=number)
 
 
@@ -165,6 +187,9 @@ def _consequence(state: Federation, proposal: Proposal) -> e.Event:
         return _terms_set(data, state.ledger.current)
     if action in PLATFORM_ACTIONS:
         return _platform_consequence(state, action, subject, data)
+    if action is e.Action.OUTVOTE_RESULT:
+        # of which round: check 26 holds result and spec against it
+        return e.RoundVoided(round_id=state.ledger.current, reason=e.VoidReason.OUTVOTED, fee=0)
     simple: dict[e.Action, e.Event] = {
         e.Action.ADMIT_MEMBER: e.MemberAdmitted(member=account, hpke_key=data),
         e.Action.REMOVE_MEMBER: e.MemberRemoved(member=account),

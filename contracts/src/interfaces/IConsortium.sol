@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Terms} from "../libraries/Messages.sol";
+import {Checkpoint, Terms, Unavailable} from "../libraries/Messages.sol";
 import {IEventStream} from "./IEventStream.sol";
 
 /// @title The members of a federation, one vote each
 /// @notice Decides by vote who takes part, which measured code may aggregate, which platforms are believed, and the
 /// terms of future rounds. No vote touches a past round, an open one's terms, somebody's credit, bond or deposit, the
 /// treasury's money, a reputation, or what kind of root an authority was first trusted under: there is no function for it.
-/// @dev Seams: posted checkpoints come with `openRound` of the ledger, votes by which two thirds void a replay-only
-/// round with the dispute contract; both read `isMember` and `memberCount` here.
+/// Members also sign: what they remember of settled rounds (checkpoints), and that a result's data can't be had.
 interface IConsortium is IEventStream {
     /// @notice What a proposal does when it is executed. `subject` names whom or what, `data` says the rest.
     /// | action | subject | data |
@@ -24,6 +23,7 @@ interface IConsortium is IEventStream {
     /// | RevokeCertificate | keccak256(data) | abi.encode(bytes32 authority, uint256 serial) |
     /// | RevokeEnclave | enclave | empty |
     /// | SetTerms | keccak256(data) | abi.encode(Terms terms, uint64 fromRound) |
+    /// | OutvoteResult | hashStruct of the proposed result | abi.encode(Spec), as opened |
     enum Action {
         AdmitMember,
         RemoveMember,
@@ -39,7 +39,8 @@ interface IConsortium is IEventStream {
         RemoveCoordinator,
         SuspendParticipant,
         ReinstateParticipant,
-        SetTerms
+        SetTerms,
+        OutvoteResult
     }
 
     /// @notice A founding or later member, with its HPKE public key.
@@ -52,6 +53,8 @@ interface IConsortium is IEventStream {
     event MemberRemoved(address indexed member);
     event MeasurementAllowed(bytes32 indexed measurement);
     event MeasurementRevoked(bytes32 indexed measurement);
+    /// @notice Not by vote: an attested enclave of this measurement signed what was refuted.
+    event MeasurementSuspended(bytes32 indexed measurement);
     event CoordinatorAdmitted(address indexed coordinator);
     event CoordinatorRemoved(address indexed coordinator);
     /// @notice `terms` are in force from `fromRound` on, and replace whatever was set before for those rounds.
@@ -61,6 +64,9 @@ interface IConsortium is IEventStream {
     );
     event Voted(uint256 indexed proposal, address indexed member);
     event Executed(uint256 indexed proposal);
+    /// @notice `signatures` are 65 bytes each, by ascending signer.
+    event CheckpointPosted(uint64 indexed round, bytes32 indexed result, bytes32 blockHash, bytes signatures);
+    event DataUnavailable(uint64 indexed round, bytes32 indexed result, bytes signatures);
 
     /// @notice Not a member.
     error NotMember(address account);
@@ -90,6 +96,11 @@ interface IConsortium is IEventStream {
     error TermsOutOfRange(string field, int256 lowest, int256 highest, int256 actual);
     /// @notice The delay must leave time to execute.
     error DelayTooLong(uint64 limit, uint64 actual);
+    error WrongSignaturesLength(uint256 actual);
+    /// @notice Signers are in ascending order, each once.
+    error SignersNotAscending(address last, address next);
+    error WrongResult(bytes32 expected, bytes32 actual);
+    error NotSettled(uint64 round);
 
     /// @notice Members propose; the proposer's vote is in.
     /// @return proposal Its number, from 1.
@@ -99,9 +110,21 @@ interface IConsortium is IEventStream {
     function vote(uint256 proposal) external;
 
     /// @notice Anybody executes what has the votes: two thirds of the members at proposing and the delay for what adds
-    /// and for removing a member, a third and no delay for what else takes away. A vote counts while its voter is a member.
+    /// and for removing a member, two thirds at once to outvote a result, a third at once for what else takes away. A
+    /// vote counts while its voter is a member.
     /// @param data As proposed.
     function execute(uint256 proposal, bytes calldata data) external;
+
+    /// @notice By `Disputes` only: code of this measurement may not aggregate until a newer vote allows it again.
+    function suspendMeasurement(bytes32 measurement) external;
+
+    /// @notice Anybody posts what members signed of a settled round: a chain that was rewritten behind it is noticed.
+    /// @param signatures 65 bytes each, of members, by ascending signer; one at least. The hash of the block in which the
+    /// round settled is theirs to know: the contract compares round and result only.
+    function postCheckpoint(Checkpoint calldata checkpoint, bytes calldata signatures) external;
+
+    /// @notice Anybody posts complaints of more than a third of the members: the proposed round is void, nobody pays.
+    function postUnavailable(Unavailable calldata unavailable, bytes calldata signatures) external;
 
     /// @notice SHA-256 of the federation's parameters, the policy that enclaves must claim.
     function charter() external view returns (bytes32);
@@ -114,6 +137,8 @@ interface IConsortium is IEventStream {
     function enclaves() external view returns (address);
 
     function ledger() external view returns (address);
+
+    function disputes() external view returns (address);
 
     function isMember(address account) external view returns (bool);
 

@@ -119,6 +119,8 @@ interface IEnclaves is IPlatformTrust, ICertificates {
 
     function signerOf(bytes32 enclave) external view returns (address);
 
+    function measurementOf(bytes32 enclave) external view returns (bytes32);
+
     /// @notice Who may open rounds with it, and until when.
     function leaseOf(bytes32 enclave) external view returns (address operator, uint64 expiry);
 

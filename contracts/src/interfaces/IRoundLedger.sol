@@ -2,15 +2,15 @@
 pragma solidity 0.8.37;
 
 import {RoundResult, Spec} from "../libraries/Messages.sol";
+import {Verdict} from "../libraries/Verdicts.sol";
 import {IEventStream} from "./IEventStream.sol";
+import {Finding} from "./IPredicates.sol";
 
 /// @title The ledger of rounds: hashes, reputations and money
 /// @notice Rounds are numbered from 1 and strictly in order: Open -> Proposed -> Settled, or Void. A deadline is the
-/// last second in time. Money is pulled, never pushed; at any time paid out + held = paid in, and held = treasury +
-/// bonds + credits.
-/// @dev Seams: a dispute contract will void a Proposed round and touch the bond of its coordinator (kept here until the
-/// round is over); withheld data and `Unavailable` void it too; checkpoints are posted with `openRound`. Whether a
-/// commitment was honoured (fraud proof F3) is for the dispute contract; `commitmentOf` is what it reads.
+/// last second in time. Money is pulled, never pushed; at any time paid out + burnt + held = paid in, and held =
+/// treasury + bonds + credits.
+/// @dev Why a round is void by proof or by vote is for `Disputes` and `Consortium`: each may give its own reasons.
 interface IRoundLedger is IEventStream {
     enum State {
         None,
@@ -20,13 +20,18 @@ interface IRoundLedger is IEventStream {
         Void
     }
 
-    /// @notice Late costs a tenth of the bond; the others cost nobody anything.
+    /// @notice Late and withheld cost a tenth of the bond, which goes to the treasury. Refuted freezes all of it: the verdict
+    /// takes it. The others cost nobody anything.
     enum VoidReason {
         None,
         Late,
         EnclaveInactive,
         TooFewCounted,
-        TooManyUndelivered
+        TooManyUndelivered,
+        Refuted,
+        Withheld,
+        Unavailable,
+        Outvoted
     }
 
     event RoundOpened(
@@ -50,6 +55,22 @@ interface IRoundLedger is IEventStream {
     event TreasuryFunded(address indexed from, uint256 amount);
     event Withdrawn(address indexed participant, address to, uint256 amount);
     event Enrolled(address indexed participant);
+    /// @notice The deposit of who asked for a leaf; pulled like a payout.
+    event Credited(address indexed account, uint256 amount);
+    /// @notice Follows RoundVoided, whose fee is the pot.
+    event RoundRefuted(uint64 indexed round, uint8 indexed predicate, address indexed prover, Verdict verdict);
+    /// @notice An earlier pre-commitment of a valid proof.
+    event ProverReplaced(uint64 indexed round, address indexed prover, Verdict verdict);
+    /// @notice `reward` is credited to the prover and `share` to each of the signers; `burnt` is gone.
+    event VerdictExecuted(
+        uint64 indexed round,
+        address indexed prover,
+        address indexed coordinator,
+        uint256 reward,
+        address[] signers,
+        uint256 share,
+        uint256 burnt
+    );
 
     error NotCoordinator(address account);
     error WrongState(State expected, State actual);
@@ -98,6 +119,13 @@ interface IRoundLedger is IEventStream {
     error EmptyDigest();
     error NoAmount();
     error NotEnough(uint256 available, uint256 requested);
+    /// @notice A verdict waits to be executed; until then its coordinator has no bond.
+    error BondFrozen(uint136 verdict);
+    error WrongVerdict(uint136 expected, uint136 actual);
+    /// @notice Members have asked for leaves and still wait.
+    error RequestsOpen(uint256 open);
+    /// @notice The ledger knows what is wrong with results of this rule; only of others two thirds are believed.
+    error Refutable(uint8 rule);
 
     /// @notice A coordinator opens the next round with its own enclave, under the terms in force.
     /// @param spec Every field is either the ledger's, the consortium's, or checked here.
@@ -139,7 +167,7 @@ interface IRoundLedger is IEventStream {
     /// @notice Gives to the treasury, from which rounds are paid. Nothing else ever leaves it.
     function fund() external payable;
 
-    /// @notice The caller's whole credit goes to its payout address.
+    /// @notice The caller's whole credit goes to its payout address; to itself if it never joined.
     function withdraw() external;
 
     /// @notice Records the digest of something off chain.
@@ -148,7 +176,34 @@ interface IRoundLedger is IEventStream {
     /// @notice By `Participants` only, on joining: so that settling never pays for a participant's first storage.
     function enroll(address participant) external;
 
+    /// @notice By `Disputes` only: the round is void, and its coordinator's bond is frozen. At any time while the round is
+    /// proposed; where the finding is of signatures alone (no result), while it is open too.
+    /// @param committedAt Block of the prover's pre-commitment; this one for none.
+    function refute(Finding calldata finding, address prover, uint64 committedAt) external;
+
+    /// @notice By `Disputes` only: somebody has an older pre-commitment of a valid proof.
+    function replaceProver(Verdict calldata verdict, address prover, uint64 committedAt) external;
+
+    /// @notice By `Disputes` only: the frozen bond is shared out, and its coordinator may bond anew.
+    /// @param signers Who share the cohort's part.
+    function executeVerdict(Verdict calldata verdict, address[] calldata signers) external;
+
+    /// @notice By `Disputes` only: what it sends is the account's credit.
+    function credit(address account) external payable;
+
+    /// @notice By `Disputes` only: a leaf of the proposed result was asked for and did not come.
+    function voidWithheld(uint64 round) external;
+
+    /// @notice By `Consortium` only: more than a third of the members say that the proposed result's data can't be had.
+    function voidUnavailable(uint64 round, bytes32 result) external;
+
+    /// @notice By `Consortium` only: two thirds of the members say within the challenge window that the proposed result
+    /// is wrong. Only where no proof could: of a rule that only a replay can refute.
+    function voidOutvoted(Spec calldata spec, bytes32 result) external;
+
     function consortium() external view returns (address);
+
+    function disputes() external view returns (address);
 
     function participants() external view returns (address);
 
@@ -164,6 +219,9 @@ interface IRoundLedger is IEventStream {
 
     /// @notice The round that was opened last; 0 before the first.
     function currentRound() external view returns (uint64);
+
+    /// @notice Size of the current round's cohort.
+    function currentSlots() external view returns (uint256);
 
     /// @notice Who opened the current round.
     function currentCoordinator() external view returns (address);
@@ -184,7 +242,11 @@ interface IRoundLedger is IEventStream {
 
     function treasury() external view returns (uint256);
 
+    /// @notice Frozen or not.
     function bondOf(address coordinator) external view returns (uint256);
+
+    /// @notice Low 136 bits of keccak256 of the encoded verdict that waits to be executed; zero for none.
+    function verdictOf(address coordinator) external view returns (uint136);
 
     /// @notice Decayed good and bad (parts per 10^9) and the credit in wei.
     function standingOf(address participant) external view returns (uint64 good, uint64 bad, uint120 credit);

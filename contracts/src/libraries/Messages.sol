@@ -132,6 +132,11 @@ library Messages {
     bytes32 internal constant UNAVAILABLE_TYPE =
         keccak256("Unavailable(bytes32 federation,uint64 round,bytes32 result)");
 
+    /// @notice What is signed: keccak256(0x19 0x01 || domain separator || hashStruct).
+    function digest(bytes32 domain, bytes32 structHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", domain, structHash));
+    }
+
     /// @dev In three parts, because one call with 21 words is deeper than the stack.
     function hashSpec(Spec calldata spec) internal pure returns (bytes32) {
         bytes memory identity = abi.encode(

@@ -11,6 +11,7 @@ library Outcomes {
     uint256 internal constant REFUSED = 1;
     uint256 internal constant COUNTED = 2;
     uint256 internal constant UNDELIVERED = 7; // the first of the three reasons that only the enclave can attest
+    uint256 internal constant UNOPENED = 8;
     uint256 internal constant LAST_REASON = 9;
 
     /// @notice Checks every word against the bitmap.
@@ -36,6 +37,22 @@ library Outcomes {
     /// @dev The callers have checked that there are 32 bytes a slot.
     function wordAt(bytes calldata outcomes, uint256 slot) internal pure returns (uint256) {
         return uint256(bytes32(outcomes[slot << 5:]));
+    }
+
+    function reasonOf(uint256 word) internal pure returns (uint256) {
+        return uint8(word >> 240);
+    }
+
+    function weightOf(uint256 word) internal pure returns (uint256) {
+        return uint32(word >> 40);
+    }
+
+    function deviationOf(uint256 word) internal pure returns (uint256) {
+        return uint64(word >> 136);
+    }
+
+    function alignmentOf(uint256 word) internal pure returns (int256) {
+        return int64(uint64(word >> 72));
     }
 
     function isCounted(uint256 word) internal pure returns (bool) {

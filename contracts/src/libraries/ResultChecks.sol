@@ -6,10 +6,11 @@ import {IRoundLedger} from "../interfaces/IRoundLedger.sol";
 import {RoundResult, Spec} from "./Messages.sol";
 import {Outcomes} from "./Outcomes.sol";
 import {Rulebook} from "./Rulebook.sol";
+import {Slots} from "./Slots.sol";
 
 /// @title What of a result needs no proof
 /// @notice Everything that follows from the opened spec and the words of the outcomes alone. That the rest is true is
-/// what the enclave signs, and what the dispute contract will let anybody refute.
+/// what the enclave signs, and what `Disputes` lets anybody refute.
 library ResultChecks {
     /// @param spec As opened, `specHash` its hash.
     /// @param slots Size of the cohort.
@@ -57,7 +58,7 @@ library ResultChecks {
         require(isSelecting == (result.gramRoot != bytes32(0)), IRoundLedger.WrongGramRoot(result.gramRoot));
         if (isSelecting) {
             uint256 expected = Rulebook.selectedOf(spec.rule, spec.f, spec.m, count);
-            uint256 actual = _populationOf(result.selected);
+            uint256 actual = Slots.count(result.selected);
             require(actual == expected, IRoundLedger.WrongSelected(expected, actual));
         } else {
             require(result.selected == result.counted, IRoundLedger.WrongBitmap(result.counted, result.selected));
@@ -69,11 +70,5 @@ library ResultChecks {
         require(result.newModel == spec.baseModel, IRoundLedger.WrongNewModel(result.newModel));
         require(result.columnRoot == bytes32(0), IRoundLedger.WrongColumnRoot(result.columnRoot));
         require(result.gramRoot == bytes32(0), IRoundLedger.WrongGramRoot(result.gramRoot));
-    }
-
-    function _populationOf(uint256 bitmap) private pure returns (uint256 count) {
-        for (; bitmap != 0; bitmap &= bitmap - 1) {
-            ++count;
-        }
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IConsortium} from "../interfaces/IConsortium.sol";
 import {Terms} from "./Messages.sol";
+import {Rulebook} from "./Rulebook.sol";
 
 /// @title Terms that no vote may set
 /// @notice Only what would lock money or never let a round end; that terms are sensible is for those who vote.
@@ -16,7 +17,8 @@ library TermsBounds {
         _check("rule", 0, 6, int256(uint256(terms.rule)));
         _check("exponent", -24, -8, terms.exponent);
         _check("dimension", 1, int256(uint256(type(uint32).max)), int256(uint256(terms.dimension)));
-        _check("weightCap", 0, MAX_WEIGHT, int256(uint256(terms.weightCap)));
+        int256 least = terms.rule == Rulebook.WEIGHTED_MEAN ? int256(1) : int256(0); // else nothing would weigh anything
+        _check("weightCap", least, MAX_WEIGHT, int256(uint256(terms.weightCap)));
         _check("optimizer", 0, 2, int256(uint256(terms.optimizer)));
         _check("disclosure", 0, 2, int256(uint256(terms.disclosure)));
         _check("cohortSize", 0, 256, int256(uint256(terms.cohortSize)));

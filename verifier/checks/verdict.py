@@ -1,0 +1,188 @@
+"""Check 27: a round that was refuted on the ledger, judged again.
+
+Responsible for: whether the result was wrong, whether the measurement had to be suspended, who was paid what.
+Must not know:   how a proof is found; no EVM is run: results are replayed, and receipts and signatures are looked at.
+
+A wrong result is no fault of the federation once it is refuted: what counts then is that the verdict is right.  So the
+result's own checks are made here, and what they refute is what upholds the verdict.
+
+Twin: contracts/src/Disputes.sol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from protocol import events as e
+from protocol.disputes import Predicate, Verdict, proof_commitment
+from protocol.errors import SignatureError, UnavailableError, VerificationError, VeriflockError
+from protocol.keys import Address, recover, to_hex
+from protocol.trees import SET_LEAF_COUNTED_BYTES, parse_set_leaf, set_root
+from verifier.checks.opening import expect
+from verifier.checks.proofs import is_enclaves, repeat_proof
+from verifier.checks.replaying import PublishedError, update_in
+from verifier.state import Entry, Refutation
+from verifier.world import Case
+
+CLAIM_WINDOW_S = 3600
+"""Disputes.CLAIM_WINDOW: so long an older pre-commitment can be shown."""
+
+LEAVES_WINDOW_S = 7 * 86_400
+"""Disputes.LEAVES_WINDOW: after that a pot can be shared out without the set leaves."""
+
+CaseCheck = Callable[[Case], tuple[Any, str]]
+
+
+def check_27_verdict(case: Case, checks: Iterable[tuple[int, str, CaseCheck]]) -> tuple[None, str]:
+    """The verdict is right: a check of the result refutes it too, or receipts, commitments and signatures do.
+
+    checks: those of the result.  What only contradicts published bytes counts for nothing: anybody can publish those.
+    """
+    known = case.world.state.ledger.verdicts.get(case.spec.round_id)
+    if known is None:
+        raise VerificationError("verdict on a refuted round", expected="one", actual="none")
+    why = _judge(case, known, checks)
+    _check_suspended(case, known)
+    for place, entry in enumerate((known.entry, *known.replacements)):
+        _check_prover(case, known, place, entry)
+    return None, f"F{known.value.predicate} by {to_hex(known.value.prover)}: {why}; {_check_executed(case, known)}"
+
+
+def _judge(case: Case, known: Refutation, checks: Iterable[tuple[int, str, CaseCheck]]) -> str:
+    """Why the verdict is right."""
+    refuting, unknown = _repeat(case, checks) if case.round.proposal is not None else ([], [])
+    wrong: VeriflockError | None = None
+    if known.value.predicate in (Predicate.PROMISE, Predicate.FORM, Predicate.TWICE):
+        try:
+            shown = repeat_proof(case, known)
+            refuting = [shown, *refuting] if shown else refuting
+        except VeriflockError as error:
+            wrong = error
+        except UnavailableError as error:
+            unknown.append(str(error))
+    if refuting:
+        return "; ".join(refuting)
+    if wrong is not None:
+        raise wrong
+    if unknown:
+        raise UnavailableError(f"nothing that can be seen refutes the result, and {unknown[0]}")
+    what = f"verdict F{known.value.predicate} against {to_hex(known.value.coordinator)}"
+    raise VerificationError(what, expected="something wrong with the result", actual="every check of it holds")
+
+
+def _repeat(case: Case, checks: Iterable[tuple[int, str, CaseCheck]]) -> tuple[list[str], list[str]]:
+    """(which checks refute the result, which can't tell)."""
+    refuting, unknown = [], []
+    for number, name, check in checks:
+        try:
+            check(case)
+        except PublishedError as error:
+            unknown.append(f"what is published is not what was signed (check {number}: {error})")
+        except VeriflockError as error:
+            refuting.append(f"check {number} {name} refutes the result too: {error}")
+        except (UnavailableError, OSError) as error:
+            unknown.append(f"check {number} could not tell: {error}")
+        except Exception as error:  # as in Report.run: a hostile artifact must not decide
+            unknown.append(f"check {number} failed in itself: {type(error).__name__}: {error}")
+    return refuting, unknown
+
+
+def _check_suspended(case: Case, known: Refutation) -> None:
+    """The measurement was suspended exactly where an enclave, and no host, can be at fault."""
+    enclave, before = case.round.before.enclaves.get(case.spec.enclave), case.round.before_close
+    if enclave is None or before is None:
+        return  # checks 8 and 26 say so
+    measurement = enclave.event.measurement
+    must = measurement in before.consortium.measurements and is_enclaves(case, known)
+    suspended = [
+        entry.event.measurement
+        for entry in case.world.entries
+        if isinstance(entry.event, e.MeasurementSuspended) and entry.log.transaction == known.entry.log.transaction
+    ]
+    expect("measurements suspended", [measurement] if must else [], suspended)
+
+
+def _check_prover(case: Case, known: Refutation, place: int, entry: Entry) -> None:
+    """Who leads is who sent it, by a pre-commitment that is older than the leading one; nothing else changed."""
+    verdict, event = known.value, entry.event
+    if not isinstance(event, e.RoundRefuted | e.ProverReplaced):
+        raise VerificationError("an event about a verdict", actual=type(event).__name__)
+    case.world.calls.hold(entry.log, event)
+    call = case.world.calls.call(entry.log)
+    salt = call.arguments["salt"]  # zero: there is none
+    commitment = proof_commitment(event.prover, call.arguments["proof"], salt)
+    block = case.world.state.disputes.commitments.get(commitment) if any(salt) else None
+    is_older = block is not None and block < entry.log.block_number  # in the same block it may be a copy
+    since = block if is_older else entry.log.block_number
+    expect("pre-commitment of the prover", since, event.verdict.committed_at)
+    expect("prover of the verdict", to_hex(event.prover), to_hex(event.verdict.prover))
+    expect("what the verdict is about", _subject(verdict), _subject(event.verdict))
+    if place == 0:
+        return
+    last = (known.entry, *known.replacements)[place - 1].event
+    leading = last.verdict.committed_at if isinstance(last, e.RoundRefuted | e.ProverReplaced) else 0
+    if event.verdict.committed_at >= leading:
+        raise VerificationError("older pre-commitment", expected=f"before {leading}", actual=event.verdict.committed_at)
+    if entry.time_s > verdict.decided_at + CLAIM_WINDOW_S:
+        latest = verdict.decided_at + CLAIM_WINDOW_S
+        raise VerificationError("time of a claim", expected=f"up to {latest}", actual=entry.time_s)
+
+
+def _subject(verdict: Verdict) -> Verdict:
+    """All but who leads."""
+    return replace(verdict, prover=bytes(20), committed_at=0)
+
+
+def _check_executed(case: Case, known: Refutation) -> str:
+    """The pot was shared out as it must be, and not before anybody could claim it."""
+    if known.executed is None:
+        return f"pot {known.value.pot} wei, not shared out yet"
+    event, verdict = known.executed.event, known.value
+    if not isinstance(event, e.VerdictExecuted):
+        raise VerificationError("an event about a verdict", actual=type(event).__name__)
+    leaves = _shown_leaves(case, known.executed)
+    is_without = not leaves and any(verdict.result)
+    earliest = verdict.decided_at + (LEAVES_WINDOW_S if is_without else CLAIM_WINDOW_S) + 1
+    if known.executed.time_s < earliest:
+        raise VerificationError("time of sharing out", expected=f"from {earliest}", actual=known.executed.time_s)
+    signers = _signers(case, leaves)
+    reward, share, burnt = verdict.split(len(signers))
+    expected = e.VerdictExecuted(
+        round_id=verdict.round_id,
+        prover=verdict.prover,
+        coordinator=verdict.coordinator,
+        reward=reward,
+        signers=tuple(signers),
+        share=share,
+        burnt=burnt,
+    )
+    expect("what became of the pot", expected, event)
+    return f"pot {verdict.pot} wei: {reward} to the prover, {share} to each of {len(signers)} signers, {burnt} burnt"
+
+
+def _shown_leaves(case: Case, executed: Entry) -> Sequence[bytes]:
+    """The set leaves that were shown on sharing out, those of the refuted result; none where none had to be."""
+    call = case.world.calls.call(executed.log)
+    leaves: Sequence[bytes] = call.arguments["setLeaves"]
+    if leaves:
+        expect("set root of the leaves shown", case.result.set_root, set_root(leaves))
+        expect("number of leaves shown", len(case.opening.cohort), len(leaves))
+    return leaves
+
+
+def _signers(case: Case, leaves: Sequence[bytes]) -> list[Address]:
+    """Slots whose leaf carries their signature, ascending."""
+    return [case.opening.cohort[slot] for slot, data in enumerate(leaves) if _is_signed(case, slot, data)]
+
+
+def _is_signed(case: Case, slot: int, data: bytes) -> bool:
+    if len(data) != SET_LEAF_COUNTED_BYTES:
+        return False
+    leaf = parse_set_leaf(data)
+    try:
+        signer = recover(update_in(case, slot, leaf).digest(case.world.deployment.domain), leaf.signature)
+    except SignatureError:
+        return False
+    return signer == case.opening.cohort[slot]
