@@ -26,6 +26,7 @@ from protocol.events import (
     Executed,
     MeasurementAllowed,
     MeasurementRevoked,
+    MeasurementSuspended,
     Proposed,
     TcbAccepted,
     TcbRejected,
@@ -194,10 +195,10 @@ class Member:
     def allowed_measurements(self) -> frozenset[bytes]:
         """Measurements that may aggregate now."""
         allowed: set[bytes] = set()
-        for event in self._history("Consortium", (MeasurementAllowed, MeasurementRevoked)):
+        for event in self._history("Consortium", (MeasurementAllowed, MeasurementRevoked, MeasurementSuspended)):
             if isinstance(event, MeasurementAllowed):
                 allowed.add(event.measurement)
-            elif isinstance(event, MeasurementRevoked):
+            elif isinstance(event, MeasurementRevoked | MeasurementSuspended):
                 allowed.discard(event.measurement)
         return frozenset(allowed)
 
