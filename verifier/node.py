@@ -1,0 +1,227 @@
+"""A node that one sends to: calls, estimates, transactions and their receipts, each with a deadline.
+
+Responsible for: JSON-RPC for whoever writes; a contract's refusal by the name of its error, everything else "could not
+                 tell".
+Must not know:   keys, or what a call is for.
+
+What has happened is read and checked elsewhere (rpc.py).  A node that lies here makes transactions fail, or go missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from contracts.abi import Interface, decode_error, interfaces
+from protocol.errors import MalformedError, RoundError, UnavailableError, show
+from protocol.keys import Address
+from verifier.http import Exchanges
+from verifier.values import data, parse_json, quantity
+
+TIMEOUT_S = 20.0
+"""For one whole question and its answer."""
+
+MAX_ANSWER_BYTES = 8 << 20
+"""The trace of a call of ours is far smaller."""
+
+DEFAULT_TIP_WEI = 10**9
+"""Where a node names none."""
+
+REVERTED = 3
+"""Error code of a call that a contract refused (geth, and whoever follows it)."""
+
+
+class RefusedError(RoundError):
+    """A contract refused a call.
+
+    name:      its error, such as `WrongState`.
+    arguments: the error's, by name.
+    """
+
+    def __init__(self, what: str, name: str, arguments: Mapping[str, Any]) -> None:
+        rest = {key: value for key, value in arguments.items() if key not in ("expected", "actual")}
+        details = ", ".join(f"{key} {show(value)}" for key, value in rest.items())
+        super().__init__(
+            f"the contracts refuse {what}: {name}" + (f" ({details})" if details else ""),
+            expected=arguments.get("expected"),
+            actual=arguments.get("actual"),
+        )
+        self.name = name
+        self.arguments = dict(arguments)
+
+
+class NodeError(UnavailableError):
+    """The node answered with an error that is not a contract's."""
+
+    def __init__(self, url: str, method: str, message: str) -> None:
+        next_step = "send the account some wei" if "insufficient funds" in message.lower() else "see the node's log"
+        super().__init__(f"the chain at {url} answers {method} with an error: {message}", next_step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What somebody wants a contract to do."""
+
+    what: str
+    """For people: the function."""
+    to: Address
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """What became of a transaction."""
+
+    what: str
+    """As in Call."""
+    transaction: bytes
+    """Its hash."""
+    block: int
+    gas_used: int
+    fee_wei: int
+    """What the gas cost."""
+    is_success: bool
+
+
+class Node:
+    """One JSON-RPC address."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.contracts: dict[str, Interface] = interfaces()
+        self._url = url
+        self._exchanges = Exchanges(timeout_s=timeout_s, transport=transport)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._exchanges.close()
+
+    def chain_id(self) -> int:
+        """Chain id of EIP-155."""
+        return self._quantity("eth_chainId", [])
+
+    def nonce(self, account: Address) -> int:
+        """The next one, after whatever is on its way."""
+        return self._quantity("eth_getTransactionCount", [_hex(account), "pending"])
+
+    def base_fee_wei(self) -> int:
+        """Of the newest block.  Raises UnavailableError on a chain without EIP-1559."""
+        block = self._ask("eth_getBlockByNumber", ["latest", False])
+        if not isinstance(block, dict) or block.get("baseFeePerGas") is None:
+            raise self._garbage("eth_getBlockByNumber", "a newest block without a base fee (EIP-1559)")
+        return self._number("eth_getBlockByNumber", block["baseFeePerGas"])
+
+    def tip_wei(self) -> int:
+        """What the node would give to whoever mines."""
+        try:
+            return self._quantity("eth_maxPriorityFeePerGas", [])
+        except NodeError:
+            return DEFAULT_TIP_WEI
+
+    def call(self, call: Call, sender: Address) -> bytes:
+        """What a call returns; nothing is sent.  Raises RefusedError."""
+        try:
+            return data(self._ask("eth_call", [_parameters(call, sender), "pending"], call.what), "eth_call")
+        except MalformedError as error:
+            raise self._garbage("eth_call", str(error)) from error
+
+    def estimate(self, call: Call, sender: Address) -> int:
+        """Gas that a call would take in the next block.  Raises RefusedError."""
+        answer = self._ask("eth_estimateGas", [_parameters(call, sender), "pending"], call.what)
+        return self._number("eth_estimateGas", answer)
+
+    def send(self, raw: bytes) -> None:
+        """Hands over a signed transaction."""
+        self._ask("eth_sendRawTransaction", [_hex(raw)], "a transaction")
+
+    def mined(self, transaction: bytes, what: str) -> Mined | None:
+        """What became of a transaction; None while it is not in a block."""
+        answer = self._ask("eth_getTransactionReceipt", [_hex(transaction)])
+        if answer is None or (isinstance(answer, dict) and answer.get("blockNumber") is None):
+            return None
+        try:
+            gas = quantity(answer["gasUsed"], "gasUsed")
+            return Mined(
+                what=what,
+                transaction=transaction,
+                block=quantity(answer["blockNumber"], "blockNumber"),
+                gas_used=gas,
+                fee_wei=gas * quantity(answer["effectiveGasPrice"], "effectiveGasPrice"),
+                is_success=quantity(answer["status"], "status") == 1,
+            )
+        except (MalformedError, KeyError, TypeError) as error:
+            raise self._garbage("eth_getTransactionReceipt", f"{type(error).__name__}: {error}") from error
+
+    def why_refused(self, call: Call, sender: Address, mined: Mined) -> RefusedError:
+        """The error of a transaction that is in a block and failed.
+
+        By the node's trace where it gives one, else by the same call on the state after that block.
+        """
+        try:
+            trace = self._ask("debug_traceTransaction", [_hex(mined.transaction), {"tracer": "callTracer"}])
+            output = trace.get("output") if isinstance(trace, dict) else None
+            return self._refused(call.what, output)
+        except UnavailableError:
+            pass  # most nodes give no traces
+        try:
+            self._ask("eth_call", [_parameters(call, sender), hex(mined.block)], call.what)
+        except RefusedError as error:
+            return error
+        except UnavailableError:
+            pass  # nor old states; that it failed is certain all the same
+        return RefusedError(call.what, "the node does not say why", {})
+
+    def _refused(self, what: str, raw: object) -> RefusedError:
+        if isinstance(raw, dict):  # Ganache has it one level deeper
+            raw = raw.get("result") or raw.get("data")
+        try:
+            name, arguments = decode_error(self.contracts, data(raw, "data of an error") if raw else b"")
+        except MalformedError as error:
+            name, arguments = f"an error that can't be read ({error})", {}
+        return RefusedError(what, name, arguments)
+
+    def _quantity(self, method: str, params: list[object]) -> int:
+        return self._number(method, self._ask(method, params))
+
+    def _number(self, method: str, value: object) -> int:
+        try:
+            return quantity(value, method)
+        except MalformedError as error:
+            raise self._garbage(method, str(error)) from error
+
+    def _ask(self, method: str, params: list[object], what: str = "a call") -> Any:
+        question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        try:
+            _, body = self._exchanges.exchange("POST", self._url, limit=MAX_ANSWER_BYTES, json=question)
+            answer = parse_json(body, method)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            message = f"the chain at {self._url} does not answer {method} ({type(error).__name__})"
+            raise UnavailableError(message, "check --rpc, and that the node runs") from error
+        except MalformedError as error:
+            raise self._garbage(method, "the answer is not JSON, or does not end") from error
+        if not isinstance(answer, dict) or answer.get("id") != 1:
+            raise self._garbage(method, "no answer to this question")
+        failure = answer.get("error")
+        if failure is None:
+            return answer.get("result")
+        message = str(failure.get("message", ""))[:200] if isinstance(failure, dict) else str(failure)[:200]
+        if isinstance(failure, dict) and (failure.get("code") == REVERTED or "revert" in message.lower()):
+            raise self._refused(what, failure.get("data"))
+        raise NodeError(self._url, method, message)
+
+    def _garbage(self, method: str, why: str) -> UnavailableError:
+        return UnavailableError(
+            f"the chain at {self._url} gave no usable answer to {method}: {why}", "try another node"
+        )
+
+
+def _parameters(call: Call, sender: Address) -> dict[str, str]:
+    return {"from": _hex(sender), "to": _hex(call.to), "data": _hex(call.data)}
+
+
+def _hex(value: bytes) -> str:
+    return "0x" + value.hex()
