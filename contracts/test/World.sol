@@ -126,7 +126,9 @@ abstract contract World is Evidence {
         participants = IParticipants(create("Participants", abi.encode(FEDERATION, at[0], at[3], DEPOSIT)));
         enclaves = IEnclaves(create("Enclaves", abi.encode(FEDERATION, at[0], at[3])));
         ledger = IRoundLedger(
-            create("RoundLedger", abi.encode(FEDERATION, at[0], at[1], at[2], at[4], genesis(), int8(-24), MINIMUM_BOND))
+            create(
+                "RoundLedger", abi.encode(FEDERATION, at[0], at[1], at[2], at[4], genesis(), int8(-24), MINIMUM_BOND)
+            )
         );
         disputes = IDisputes(
             create(
