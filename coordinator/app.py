@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from coordinator.checkpoints import MAX_CHECKPOINT_BYTES
 from coordinator.door import UpdateRefusedError
 from coordinator.log import log_event
 from coordinator.rounds import Phase
@@ -48,7 +49,7 @@ WIRE_STATES = {
 
 
 class TooLargeError(LengthError):
-    """A body that is longer than any sealed update."""
+    """A body that is longer than any that is good there."""
 
 
 class TooSlowError(RoundError):
@@ -154,6 +155,13 @@ def create_app(service: Service, *, uploads: int, upload_s: float) -> FastAPI:
             admitted = await run_in_threadpool(service.upload, round_id, participant, sealed)
         return _cbor({"receipt": admitted.receipt.to_map(), "signature": admitted.signature})
 
+    @app.post("/v1/rounds/{round_text}/checkpoints")
+    async def checkpoint(round_text: str, request: Request) -> Response:
+        round_id = parse_round(round_text)
+        body = await read_body(request, limit=MAX_CHECKPOINT_BYTES, timeout_s=upload_s, what="a checkpoint")
+        member = await run_in_threadpool(service.take_checkpoint, round_id, body)
+        return _cbor({"member": member})
+
     async def refuse(request: Request, error: Exception) -> Response:
         reason, cause = Reason.NONE, error
         if isinstance(error, UpdateRefusedError):
@@ -217,7 +225,7 @@ class UploadGate:
                 self._shares.pop(host, None)
 
 
-async def read_body(request: Request, *, limit: int, timeout_s: float) -> bytes:
+async def read_body(request: Request, *, limit: int, timeout_s: float, what: str = "a sealed update") -> bytes:
     """The body, refused as soon as it is longer than `limit`: never more than that is in memory.
 
     Raises: TooLargeError, TooSlowError, LengthError when the sender went away before its end.
@@ -225,20 +233,20 @@ async def read_body(request: Request, *, limit: int, timeout_s: float) -> bytes:
     expected = f"at most {limit}"
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit:
-        raise TooLargeError("length of a sealed update in bytes", expected=expected, actual=int(announced))
+        raise TooLargeError(f"length of {what} in bytes", expected=expected, actual=int(announced))
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             async for chunk in request.stream():
                 if len(body) + len(chunk) > limit:
                     actual = f"{len(body) + len(chunk)} so far"
-                    raise TooLargeError("length of a sealed update in bytes", expected=expected, actual=actual)
+                    raise TooLargeError(f"length of {what} in bytes", expected=expected, actual=actual)
                 body += chunk
     except TimeoutError as error:
         raise TooSlowError("an upload", expected=f"at most {timeout_s:g} s", actual=f"{len(body)} bytes") from error
     except ClientDisconnect as error:
-        what = "bytes of an upload before its sender went away"
-        raise LengthError(what, expected=announced or "all", actual=len(body)) from error
+        cut = "bytes of an upload before its sender went away"
+        raise LengthError(cut, expected=announced or "all", actual=len(body)) from error
     return bytes(body)
 
 

@@ -1,6 +1,6 @@
 """One federation's contracts, read through their ledger's address.
 
-Responsible for: typed reads of the four contracts, the calls that a coordinator sends, and the identity of the chain.
+Responsible for: typed reads of the contracts, the calls that a coordinator sends, and the identity of the chain.
 Must not know:   when to read or send, files, or the enclave.
 """
 
@@ -18,19 +18,24 @@ from protocol.errors import EncodingError, UnavailableError
 from protocol.events import (
     DepositReclaimed,
     Event,
+    LeafAnswered,
+    LeafRequested,
     ParticipantJoined,
     ParticipantLeft,
     ParticipantReinstated,
     ParticipantSuspended,
+    RequestClosed,
     ResultProposed,
     RoundOpened,
+    RoundSettled,
     TermsSet,
     UpdateCommitted,
     parse_event,
     topic_of,
 )
 from protocol.keys import Address, to_hex
-from protocol.messages import ZERO, RoundResult, Spec
+from protocol.messages import ZERO, Checkpoint, Domain, RoundResult, Spec
+from protocol.openings import Answer
 from protocol.terms import Terms
 
 REGISTER_TRIES = 5
@@ -74,6 +79,16 @@ class TcbRecord:
     """Chain time."""
     collateral: bytes
     """SHA-256 of what it follows from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """What a round still waits for."""
+
+    open: int
+    """Number of members who asked for a leaf and have no answer."""
+    not_before: int
+    """First second, chain time, at which it may settle as far as answers are concerned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +136,18 @@ class Ledger:
             self.consortium: Address = self._read("consortium")
             self.participants: Address = self._read("participants")
             self.enclaves: Address = self._read("enclaves")
+            self.disputes: Address = self._read("disputes")
             self.genesis_model: bytes = self._read("genesisModel")
             self.charter: bytes = self._read_of("Consortium", self.consortium, "charter")
         except (EncodingError, RevertedError) as error:
             raise UnavailableError(
                 f"the contract at {to_hex(address)} is not a Veriflock ledger", "correct the ledger's address"
             ) from error
+
+    @property
+    def domain(self) -> Domain:
+        """Where signatures count."""
+        return Domain(chain_id=self.identity.chain_id, ledger=self.address)
 
     def check_identity(self, expected: ChainIdentity) -> None:
         """Raises ChainRestartedError when the chain behind the RPC address is not the one from before."""
@@ -182,6 +203,45 @@ class Ledger:
         events = self._events("RoundLedger", self.address, topics)
         return {event.participant: event.update for event in events if isinstance(event, UpdateCommitted)}
 
+    def result(self, round_id: int) -> bytes:
+        """hashStruct of the proposed or settled result; zero where there is none or the round is void."""
+        return bytes(self._read("resultOf", round_id))
+
+    def hold(self, round_id: int) -> Hold:
+        """What a round still waits for."""
+        found = self.chain.call("Disputes", self.disputes, "holdOn", round_id)
+        return Hold(open=int(found[0]), not_before=int(found[1]))
+
+    def requests(self, round_id: int) -> list[LeafRequested]:
+        """The requests for leaves that are open, in the order in which they came."""
+        kinds = (LeafRequested, LeafAnswered, RequestClosed)
+        topics: list[bytes | list[bytes] | None] = [[topic_of(kind) for kind in kinds], round_id.to_bytes(32)]
+        found: dict[Address, LeafRequested] = {}
+        for event in self._events("Disputes", self.disputes, topics):
+            if isinstance(event, LeafRequested):
+                found[event.member] = event
+            elif isinstance(event, LeafAnswered | RequestClosed):
+                found.pop(event.member, None)
+        return list(found.values())
+
+    def settlement(self, round_id: int | None = None) -> Checkpoint | None:
+        """What there is to remember of a settled round (None: of the newest), or None where it is not settled."""
+        topics: list[bytes | list[bytes] | None] = [topic_of(RoundSettled)]
+        if round_id is not None:
+            topics.append(round_id.to_bytes(32))
+        logs = self.chain.logs(self.address, topics, self.from_block)
+        if not logs:
+            return None
+        event = parse_event("RoundLedger", logs[-1].topics, logs[-1].data)
+        if not isinstance(event, RoundSettled):
+            raise EncodingError("an event", expected="RoundSettled", actual=type(event).__name__)
+        return Checkpoint(
+            federation=self.federation,
+            round_id=event.round_id,
+            result=event.result,
+            block_hash=logs[-1].block_hash,
+        )
+
     # -- what a round is opened with ------------------------------------------------------------------------------
 
     def terms(self, round_id: int) -> Terms:
@@ -223,6 +283,10 @@ class Ledger:
                     pass  # reinstated without a deposit: may join again, and has not
         return active
 
+    def credit(self, account: Address) -> int:
+        """Wei that an account may withdraw."""
+        return int(self.chain.call("RoundLedger", self.address, "standingOf", account)[2])
+
     def bond(self, coordinator: Address) -> int:
         """Wei of a coordinator's bond."""
         return int(self._read("bondOf", coordinator))
@@ -234,6 +298,22 @@ class Ledger:
     def treasury(self) -> int:
         """Wei that rounds are paid from."""
         return int(self._read("treasury"))
+
+    def is_frozen(self, coordinator: Address) -> bool:
+        """Whether a verdict on a round of this coordinator waits to be executed: until then it has no bond."""
+        return bool(self._read("verdictOf", coordinator))
+
+    def is_member(self, account: Address) -> bool:
+        """Whether this account is a member of the consortium now."""
+        return bool(self._read_of("Consortium", self.consortium, "isMember", account))
+
+    def member_count(self) -> int:
+        """Members of the consortium now."""
+        return int(self._read_of("Consortium", self.consortium, "memberCount"))
+
+    def deposit(self) -> int:
+        """Wei that asking for a leaf takes, for whoever answers."""
+        return int(self._read_of("Disputes", self.disputes, "deposit"))
 
     def is_coordinator(self, account: Address) -> bool:
         """Whether the consortium admitted this coordinator."""
@@ -279,6 +359,21 @@ class Ledger:
         """RoundLedger.voidRound; without a result where none was proposed."""
         return self._call("voidRound", spec, result or blank_result(spec), outcomes)
 
+    def answer_call(self, spec: Spec, result: RoundResult, member: Address, answer: Answer) -> Call:
+        """Disputes.answerLeaf."""
+        data = self.chain.contracts["Disputes"].call_data("answerLeaf", spec, result, member, answer)
+        return Call(what="answerLeaf", to=self.disputes, data=data)
+
+    def withheld_call(self, round_id: int, member: Address) -> Call:
+        """Disputes.voidWithheld: what this member asked for did not come in time."""
+        data = self.chain.contracts["Disputes"].call_data("voidWithheld", round_id, member)
+        return Call(what="voidWithheld", to=self.disputes, data=data)
+
+    def checkpoint_call(self, checkpoint: Checkpoint, signatures: bytes) -> Call:
+        """Consortium.postCheckpoint; 65 bytes of each signer, ascending."""
+        data = self.chain.contracts["Consortium"].call_data("postCheckpoint", checkpoint, signatures)
+        return Call(what="postCheckpoint", to=self.consortium, data=data)
+
     def bond_call(self, value: int) -> Call:
         """RoundLedger.addBond."""
         data = self.chain.contracts["RoundLedger"].call_data("addBond")
@@ -288,6 +383,10 @@ class Ledger:
         """RoundLedger.fund."""
         data = self.chain.contracts["RoundLedger"].call_data("fund")
         return Call(what="fund", to=self.address, data=data, value=value)
+
+    def withdraw_call(self) -> Call:
+        """RoundLedger.withdraw."""
+        return self._call("withdraw")
 
     def _call(self, function: str, *arguments: object) -> Call:
         data = self.chain.contracts["RoundLedger"].call_data(function, *arguments)

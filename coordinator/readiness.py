@@ -128,8 +128,11 @@ class Readiness:
         return Nonce(value=block.hash, block=block.number)
 
     def check_money(self, budget: int) -> None:
-        """Raises NotYetError when the bond or the treasury is too small for a round of this budget, in wei."""
+        """Raises NotYetError when bond or treasury are too small for a round of this budget, in wei, or frozen."""
         ledger, account = self._ledger, self._outbox.sender
+        if ledger.is_frozen(account):
+            what = f"the bond of {to_hex(account)} is frozen: a round of it was refuted"
+            raise NotYetError(what, "executeVerdict of Disputes shares it out; then bond anew")
         bond, needed = ledger.bond(account), max(ledger.minimum_bond(), BOND_PER_BUDGET * budget)
         if bond < needed:
             raise NotYetError(f"the bond is {bond} wei, {needed} are needed", "`veriflock coordinator bond` adds to it")

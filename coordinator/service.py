@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from coordinator import rounds
+from coordinator.answering import Answering
 from coordinator.chain import ChainRestartedError, RevertedError
+from coordinator.checkpoints import Checkpoints
 from coordinator.door import Admitted, EnclaveFaultError, Started, UpdateRefusedError
 from coordinator.enclave_host import EnclaveHost
 from coordinator.ledger import Ledger, LedgerState, parse_identity
@@ -69,6 +71,8 @@ class Service:
         self._store = store
         self._enclave = enclave
         self._readiness = Readiness(ledger, outbox, enclave)
+        self._answering = Answering(ledger, outbox, store)
+        self._checkpoints = Checkpoints(ledger, outbox, store)
         self._timing = timing
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -139,6 +143,10 @@ class Service:
         log_event("update_received", round=round_id, slot=slot, update=admitted.receipt.update, bytes=len(sealed))
         return admitted
 
+    def take_checkpoint(self, round_id: int, body: bytes) -> Address:
+        """Who signed this checkpoint of a settled round, once it is kept; see `Checkpoints.take`."""
+        return self._checkpoints.take(round_id, body)
+
     # -- the sequence -----------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
@@ -204,6 +212,8 @@ class Service:
             self._apply(rounds.ResultSigned(round_id=round_id), round_id)
         if ledger_state in (LedgerState.PROPOSED, LedgerState.SETTLED) and phase in (Phase.COLLECTING, Phase.SIGNED):
             self._apply(rounds.ResultProposed(round_id=round_id), round_id)
+        if ledger_state is LedgerState.PROPOSED:
+            self._apply(self._answering.awaited(round_id, self.current[0].requests), round_id)
         if ledger_state is LedgerState.SETTLED and phase is not Phase.SETTLED:
             self._apply(rounds.RoundSettled(round_id=round_id), round_id)
             log_event("round_settled", round=round_id)
@@ -248,6 +258,10 @@ class Service:
                 self._propose(opened)
             case Step.PROPOSE:
                 self._propose(opened)
+            case Step.ANSWER:
+                request = rounds.next_request(state)
+                if request is not None and not self._answering.answer(opened, request):
+                    self._apply(rounds.AnswerFailed(round_id=opened.round_id, member=request.member), opened.round_id)
             case Step.SETTLE:
                 self._settle()
             case Step.VOID:
@@ -255,6 +269,7 @@ class Service:
             case _:
                 if state.phase is Phase.COLLECTING:
                     self._enter(opened)
+                    self._checkpoints.post(opened.round_id)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 
@@ -292,6 +307,8 @@ class Service:
         # If we die here the round is open: the next look at the ledger finds it, with its spec and cohort.
         self.follow()
         self._enter(self._current_opened())
+        self._checkpoints.post(round_id)
+        # If we die before this is mined the round is collecting: the next start enters it and posts.
 
     def _enter(self, opened: RoundOpened) -> None:
         if self._enclave.is_in(opened.round_id):
@@ -348,6 +365,8 @@ class Service:
         except RevertedError as error:
             if self.ledger.state_of(opened.round_id) is not LedgerState.PROPOSED:
                 return  # somebody else was first
+            if error.name in ("RequestsOpen", "TooEarly"):
+                return  # a member asked between the look and this: the next look sees it
             log_event("settle_refused", level=logging.WARNING, round=opened.round_id, reason=str(error))
             self._void()
 
@@ -357,8 +376,13 @@ class Service:
         if self.ledger.state_of(opened.round_id) is LedgerState.PROPOSED:
             proposed = self.ledger.proposed(opened.round_id)
             result, outcomes = proposed.value, proposed.outcomes
+        name, call = f"void/{opened.round_id}", self.ledger.void_call(opened.value, result, outcomes)
+        overdue = rounds.overdue_request(self.current[0], self.ledger.chain.now())
+        if overdue is not None:
+            name = f"withheld/{opened.round_id}"
+            call = self.ledger.withheld_call(opened.round_id, overdue.member)
         try:
-            self._outbox.send(f"void/{opened.round_id}", self.ledger.void_call(opened.value, result, outcomes))
+            self._outbox.send(name, call)
         except RevertedError:
             if self.ledger.state_of(opened.round_id) in (LedgerState.OPEN, LedgerState.PROPOSED):
                 raise

@@ -11,6 +11,7 @@ Must not know:   the chain, the enclave, or when something is written.
     uploads/<round>/<slot>-<sha256>   sealed updates as they came                               (0600)
     receipts/<round>/<slot>.cbor      receipts that left                                        (0600)
     results/<round>.cbor              signed results, until the round is final and after        (0600)
+    checkpoints/<round>/<signer>.cbor what members signed of settled rounds                     (0600)
     outbox/<number>.cbor              transactions, see outbox.py                               (0600)
     models/<model root>               SHA-256 of the model with that root
     artifacts/blobs/<sha256>          public bytes: models, aggregates, rows after signing
@@ -56,7 +57,7 @@ class Store:
             raise UnavailableError(
                 f"{root} is in use by another coordinator", "stop that one, or give this one a folder of its own"
             ) from error
-        for name in ("sealed", "uploads", "receipts", "results", "outbox", "models", "artifacts"):
+        for name in ("sealed", "uploads", "receipts", "results", "checkpoints", "outbox", "models", "artifacts"):
             (root / name).mkdir(mode=0o700, exist_ok=True)
         for name in ("artifacts/blobs", "artifacts/rounds"):
             (root / name).mkdir(mode=0o755, exist_ok=True)
@@ -90,7 +91,8 @@ class Store:
     def record_names(self, folder: str) -> list[str]:
         """The records of a folder, ascending."""
         path = self.root / folder
-        return sorted(f"{folder}/{item.name}" for item in path.iterdir()) if path.is_dir() else []
+        names = (item.name for item in path.iterdir()) if path.is_dir() else iter(())
+        return sorted(f"{folder}/{name}" for name in names if not name.startswith(_TEMPORARY))
 
     def delete_record(self, name: str) -> None:
         """Removes a record if it is there."""
@@ -215,7 +217,7 @@ class Store:
 
     def _write(self, path: Path, data: bytes, mode: int) -> None:
         if not path.parent.is_dir():
-            path.parent.mkdir(mode=0o700)
+            path.parent.mkdir(mode=0o700, exist_ok=True)  # another thread may be as far
             _sync_folder(path.parent.parent)
         temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -29,6 +29,7 @@ from protocol.outcomes import Reason
 LIMIT = 100
 SENDER = "0x" + "ab" * 20
 PATH = f"/v1/rounds/7/updates/{SENDER}"
+CHECKPOINTS, MEMBER = "/v1/rounds/7/checkpoints", b"m" * 20
 ADMITTED = Admitted(
     receipt=Receipt(federation=bytes(32), round_id=7, slot=1, update=b"u" * 32, enclave=bytes(32)),
     signature=b"s" * 65,
@@ -55,6 +56,12 @@ class ServiceThatCounts:
             raise self.error
         self.taken.append(sealed)
         return ADMITTED
+
+    def take_checkpoint(self, round_id: int, body: bytes) -> bytes:
+        if self.error is not None:
+            raise self.error
+        self.taken.append(body)
+        return MEMBER
 
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -150,9 +157,24 @@ def test_a_stranger_is_refused_before_any_byte_is_read() -> None:
     assert asked == []
 
 
+def test_a_checkpoint_is_taken_from_anybody_and_says_whose_it_is() -> None:
+    service = ServiceThatCounts(before=TooLateError("an update"))
+    status, reply = post(service, body_of(b"a", b"b")[0], path=CHECKPOINTS)
+    assert (status, reply, service.taken) == (200, {"member": MEMBER}, [b"ab"])
+
+
+def test_a_checkpoint_that_is_longer_than_any_is_cut() -> None:
+    service = ServiceThatCounts()
+    receive, asked = body_of(*[bytes(300)] * 50)
+    status, reply = post(service, receive, path=CHECKPOINTS)
+    assert (status, reply["error"], len(asked), service.taken) == (413, "TooLarge", 2, [])
+    assert "length of a checkpoint in bytes: expected at most 512" in reply["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [
+        ("/v1/rounds/07/checkpoints", "expected a decimal uint64, got 07"),
         ("/v1/rounds/07/updates/" + SENDER, "expected a decimal uint64, got 07"),
         ("/v1/rounds/-1/updates/" + SENDER, "expected a decimal uint64, got -1"),
         ("/v1/rounds/7/updates/0xabc", "expected 0x and 40 hexadecimal digits, got 0xabc"),
