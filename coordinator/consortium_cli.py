@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.chain import Chain
+from coordinator import member_cli
 from coordinator.consortium import (
     ACTIONS,
     ADDRESS_ACTIONS,
@@ -29,7 +29,7 @@ from coordinator.consortium import (
 )
 from coordinator.founding import parse_hex, read_terms
 from coordinator.keyfile import new_key, read_key, write_key
-from coordinator.ledger import Ledger
+from coordinator.member_options import LOCAL_RPC, BlockOption, KeyOption, LedgerOption, RpcOption, open_ledger
 from coordinator.platform_votes import PlatformVote, read_platform
 from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.attestation.tcb import TcbStatus
@@ -40,17 +40,13 @@ from protocol.events import Action
 from protocol.keys import address, parse_address, to_hex
 
 app = typer.Typer(no_args_is_help=True, help="Propose, vote and execute as a member of a consortium.")
+app.add_typer(member_cli.app)
 
-RpcOption = Annotated[str, typer.Option("--rpc", help="JSON-RPC address of the chain.")]
-LedgerOption = Annotated[str, typer.Option("--ledger", help="Address of the RoundLedger.")]
-BlockOption = Annotated[int, typer.Option("--from-block", help="Block of the ledger's deployment.")]
-KeyOption = Annotated[Path, typer.Option("--key", help="The member's key file.")]
 SimulatedOption = Annotated[
     bool,
     typer.Option("--allow-simulated-quotes", help="Accept a simulated quote: says nothing about hardware."),
 ]
 SIMULATED = "simulated: says nothing about hardware"
-LOCAL_RPC = "http://127.0.0.1:8545"
 ROOT_KINDS = {kind.name.lower(): kind for kind in RootKind}
 ACTION_HELP = f"One of {', '.join(ACTIONS)}."
 PLATFORM_ACTIONS = (Action.TRUST_AUTHORITY, Action.ACCEPT_TCB)
@@ -105,6 +101,8 @@ def propose(
         motion = set_terms(read_terms(Path(subject), dimension), from_round)
     elif chosen in PLATFORM_ACTIONS:
         motion = _platform_motion(chosen, _verified_platform(subject, kind, collateral, accept_status))
+    elif chosen is Action.OUTVOTE_RESULT:
+        raise typer.BadParameter("`veriflock consortium outvote` proposes it, with what the ledger has of the round")
     elif chosen is Action.REVOKE_CERTIFICATE:
         motion = revoke_certificate(parse_hex(subject, 32), int.from_bytes(parse_hex(serial)))
     else:
@@ -192,8 +190,7 @@ def check_enclave(
 
 def _member(rpc: str, ledger: str, from_block: int, key: Path | None) -> Member:
     secret = None if key is None else read_key(key)
-    found = Ledger(Chain(rpc, timeout_s=10), parse_address(ledger), from_block=from_block)
-    return Member(found, secret)
+    return Member(open_ledger(rpc, ledger, from_block), secret)
 
 
 def _verified_platform(root: str, kind: str, collateral: Path | None, accept_status: str) -> PlatformVote:
