@@ -17,12 +17,12 @@ from protocol.disputes import Verdict, proof_commitment
 from protocol.errors import MalformedError, UnavailableError, VerificationError
 from protocol.hashing import keccak256, sha256
 from protocol.keys import address, sign, to_hex
-from protocol.openings import Leaves, Openings, Tree
+from protocol.openings import Leaves, Openings, RowChunk, Tree
 from tests.support.drafts import ABSENT, REFUSED, UNDELIVERED, Draft
 from tests.support.lies import LIES
 from verifier.chain import ChainSource
 from verifier.dispute.flow import nothing_found
-from verifier.dispute.proofs import in_order, is_enclaves, openings_of, proof_of
+from verifier.dispute.proofs import _describe, in_order, is_enclaves, openings_of, proof_of
 from verifier.dispute.prospects import executable_from, prospect, signers_of
 from verifier.dispute.reading import BLANK, Opened, check_receipts, parse_receipt
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
@@ -126,6 +126,19 @@ def test_it_is_said_what_a_proof_opens(name: str, expected: list[str]) -> None:
     lines = [f"{what}: {how}" for what, how in openings_of(statement(name))]
     assert [part for part in expected if not any(line.startswith(part) for line in lines)] == []
     assert all(0 < len(line) < 200 for line in lines)
+
+
+def test_a_list_of_anything_is_described_by_what_is_in_it() -> None:
+    chunk = next(
+        part for part in statement("an inner product in the first chunk").arguments if isinstance(part, RowChunk)
+    )
+    assert _describe([7, 9]) == "7; 9"
+    assert _describe([chunk, chunk]).count("row of slot 1, 8192 bytes") == 2
+    assert (_describe(()), _describe((bytes(32),) * 3), _describe((bytes(20),))) == (
+        "path of 0",
+        "path of 3",
+        "1 addresses",
+    )
 
 
 # -- what follows

@@ -107,9 +107,11 @@ def nothing_found(story: Story, facts: Facts, opened: Opened) -> DisputeReport:
             next_steps=remedies(missing, disclosure=facts.spec.disclosure),
         )
     if facts.has_columns and (facts.rule is None or facts.spec.optimizer != 0):
+        is_known = facts.rule is not None
+        what = "the step from aggregate to model" if is_known else "more than signatures, set leaves and rows"
         return story.add(
             status=Status.UNKNOWN,
-            summary="of this rule the ledger knows signatures, set leaves and rows, and nothing of these is wrong",
+            summary=f"nothing is wrong with what the ledger can judge, but {what} it can't here",
             next_steps=(
                 f"repeat the round: veriflock verify --round {round_id}",
                 "two thirds of the members can outvote a wrong result: veriflock consortium outvote",

@@ -19,7 +19,7 @@ from contracts.abi import Interface
 from protocol.disputes import proof_commitment
 from protocol.errors import show
 from protocol.hashing import keccak256
-from protocol.keys import Address
+from protocol.keys import ADDRESS_BYTES, Address
 from protocol.messages import Receipt, RoundResult, Spec
 from protocol.openings import NO_LINE, NO_SUMS, Column, GramLine, Leaf, RowChunk, SetLeaf, Sums
 from protocol.outcomes import Reason
@@ -123,5 +123,7 @@ def _sized(data: bytes, path: Sequence[bytes]) -> str:
 
 
 def _items(value: Sequence[object]) -> str:
-    is_cohort = bool(value) and all(isinstance(item, bytes) and len(item) == 20 for item in value)
-    return f"{len(value)} addresses" if is_cohort else f"path of {len(value)}"
+    sizes = {len(item) if isinstance(item, bytes) else None for item in value}
+    if sizes == {ADDRESS_BYTES}:
+        return f"{len(value)} addresses"
+    return f"path of {len(value)}" if sizes <= {32} else "; ".join(map(_describe, value))
