@@ -7,7 +7,7 @@ QUICK := tests/unit tests/property tests/architecture
 MAKEFLAGS += --no-print-directory
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check fix setup gas compile vectors bench fuzz clean
+.PHONY: demo test check fix setup gas compile vectors bench fuzz slither clean
 
 demo: setup
 	@$(BIN)/python scripts/demo.py $(ARGS)
@@ -44,6 +44,11 @@ bench: setup
 fuzz: setup
 	@$(PIP) install -c constraints.txt -e '.[fuzz]'
 	@$(BIN)/python scripts/fuzz_evidence.py $(ARGS)
+
+slither: setup
+	@test -x build/slither/bin/slither || $(PYTHON) -m venv build/slither
+	@build/slither/bin/python -m pip --quiet --disable-pip-version-check install 'slither-analyzer>=0.11.6'
+	@$(BIN)/python scripts/slither.py
 
 setup: $(VENV)/.installed node_modules/.installed
 
