@@ -91,10 +91,12 @@ def found(draft: Draft, given: Leaves) -> list[Statement]:
 def test_whatever_the_search_finds_is_a_proof(lie: Lie, rule: str, judge: Judge) -> None:
     draft = lie.draft(rule)
     facts, signatures = draft.facts(), ("twoResults", "twoReceipts")
-    ask = judge(facts)
-    for statement in found(draft, draft.leaves()):
+    ask, statements = judge(facts), found(draft, draft.leaves())
+    assert (lie.function, lie.predicate) in {(one.function, one.predicate) for one in statements}
+    for statement in statements:
         result = bytes(32) if statement.function in signatures else facts.result.hash_struct()
-        sets = [part for part in statement.arguments if isinstance(part, SetLeaf | RowChunk)]
+        parts = [*statement.arguments, *(item for part in statement.arguments if type(part) is list for item in part)]
+        sets = [part for part in parts if isinstance(part, SetLeaf | RowChunk)]
         counts_another = statement.function == "receiptBroken" and len(sets[0].data) == SET_LEAF_COUNTED_BYTES
         said, finding = ask(statement)
         assert said == "found", f"{statement.function}, {statement.text}: {said} {finding}"
@@ -136,6 +138,9 @@ def of_sets(draft: Draft) -> Iterator[Statement]:
             yield say(draft, Family.COLUMN, "weightDiffers", facts.outcomes, leaf)
             for index, coordinate in ((0, 0), (0, 255), (17, DIMENSION % 256 - 1), (17, DIMENSION % 256), (17, 255)):
                 yield say(draft, Family.SET, "rowMalformed", leaf, openings.row_leaf(slot, index), coordinate)
+            for chunks in ([0], [1], [0, 1]):
+                parts = [openings.row_chunk(slot, chunk) for chunk in chunks]
+                yield say(draft, Family.SET, "rowOverBound", parts, chunks)
             if slot not in facts.commitments:
                 held = draft.receipt(slot, draft.update(slot).hash_struct())
                 yield say(draft, Family.SET, "receiptBroken", facts.cohort, held.receipt, held.signature, leaf)

@@ -16,6 +16,7 @@ from protocol import trees
 from protocol.fixedpoint import Int16, Int32, model_step
 from protocol.hashing import sha256
 from protocol.keys import ORDER, sign
+from protocol.messages import Unavailable
 from protocol.openings import Tree
 from protocol.outcomes import Outcome, Reason, Status, parse_outcome, slots_of
 from protocol.rulebook import RULE_NAMES, Rule
@@ -109,9 +110,31 @@ def _signed_by_another(draft: Draft) -> None:
     draft.set_leaves[0] = draft.set_leaves[0][:36] + signature
 
 
-def _signed_for_another_spec(draft: Draft) -> None:
-    update = replace(draft.update(0), spec=sha256(b"another spec"))
-    draft.set_leaves[0] = draft.set_leaves[0][:36] + sign(draft.keys[0], update.digest(draft.domain))
+def _signed_elsewhere(**changes: Any) -> Callable[[Draft], None]:
+    """An update that says something else of where it belongs; the leaf has its root and samples only."""
+
+    def tell(draft: Draft) -> None:
+        update = replace(draft.update(0), **changes)
+        draft.set_leaves[0] = draft.set_leaves[0][:36] + sign(draft.keys[0], update.digest(draft.domain))
+
+    return tell
+
+
+def _signed_under(**changes: Any) -> Callable[[Draft], None]:
+    """The update itself, under another domain."""
+
+    def tell(draft: Draft) -> None:
+        digest = draft.update(0).digest(replace(draft.domain, **changes))
+        draft.set_leaves[0] = draft.set_leaves[0][:36] + sign(draft.keys[0], digest)
+
+    return tell
+
+
+def _signed_as_a_complaint(draft: Draft) -> None:
+    """What a participant that is a member may have signed of this round for another purpose."""
+    spec = draft.spec
+    other = Unavailable(federation=spec.federation, round_id=spec.round_id, result=spec.hash_struct())
+    draft.set_leaves[0] = draft.set_leaves[0][:36] + sign(draft.keys[0], other.digest(draft.domain))
 
 
 def _counts_who_is_absent(draft: Draft) -> None:
@@ -135,7 +158,17 @@ lie("signatureWrong", 7, "a signature with the other s", _set(0, _other_s))
 lie("signatureWrong", 7, "v of a signature", _set(0, lambda leaf: leaf[:100] + bytes([leaf[100] - 27])))
 lie("signatureWrong", 7, "a signature of zeros", _set(0, lambda leaf: leaf[:36] + bytes(65)))
 lie("signatureWrong", 7, "somebody else's signature", _signed_by_another)
-lie("signatureWrong", 7, "a signature for another spec", _signed_for_another_spec)
+lie("signatureWrong", 7, "a signature for another spec", _signed_elsewhere(spec=sha256(b"another spec")))
+for _name, _changes in (
+    ("federation", {"federation": sha256(b"another federation")}),
+    ("round", {"round_id": 8}),
+    ("enclave", {"enclave": sha256(b"another enclave")}),
+    ("participant", {"participant": b"somebody else".rjust(20)}),
+):
+    lie("signatureWrong", 7, f"a signature for another {_name}", _signed_elsewhere(**_changes))
+lie("signatureWrong", 7, "a signature for another chain", _signed_under(chain_id=1))
+lie("signatureWrong", 7, "a signature for another ledger", _signed_under(ledger=b"another ledger".rjust(20)))
+lie("signatureWrong", 7, "a signature of another message", _signed_as_a_complaint)
 lie("setLeafDiffers", 7, "a counted leaf too short", _set(0, lambda leaf: leaf[:-1]))
 lie("setLeafDiffers", 7, "a counted leaf too long", _set(0, lambda leaf: leaf + b"\0"))
 lie("setLeafDiffers", 7, "an empty leaf", _set(0, lambda leaf: b""))
@@ -226,8 +259,11 @@ def _hold(at: int) -> Callable[[Rows], None]:
     return prepare
 
 
-def _shout(rows: Rows) -> None:
-    rows[0] = np.full(len(rows[0]), 5000, dtype=np.int16)
+def _shout(value: int) -> Callable[[Rows], None]:
+    def prepare(rows: Rows) -> None:
+        rows[0] = np.full(len(rows[0]), value, dtype=np.int16)
+
+    return prepare
 
 
 lie("rowMalformed", 7, "-32768 at the start of a row", prepare=_hold(0))
@@ -242,7 +278,9 @@ lie(
 lie("rowMalformed", 7, "a row's last padding", _row(-1, lambda leaf: put(leaf, 510, b"\0\x80")), hidden=Tree.ROW)
 lie("rowMalformed", 7, "a row's leaf too short", _row(3, lambda leaf: leaf[:-2]), hidden=Tree.ROW)
 lie("rowMalformed", 7, "a row's leaf too long", _row(17, lambda leaf: leaf + bytes(2)), hidden=Tree.ROW)
-lie("normOverBound", 7, "a norm over the bound", prepare=_shout, rules=SELECTING)
+lie("rowOverBound", 7, "a norm over the bound in one chunk", prepare=_shout(5000))
+lie("rowOverBound", 7, "a norm over the bound in all chunks together", prepare=_shout(4095))
+lie("normOverBound", 7, "a norm over the bound in the Gram matrix", prepare=_shout(4095), rules=SELECTING)
 
 
 # F1, F2 and F4: the column tree
@@ -539,20 +577,26 @@ def _favours(draft: Draft) -> None:
     _retold(draft, found.astype(np.int32), selected)
 
 
-def _tie(rows: Rows) -> None:
-    """Two slots have the same row, so they have the same score: the lower one is selected."""
-    rows[4] = rows[3]
+def _ties(rows: Rows) -> None:
+    """Two of the best slots have the same row, and two of the worst: of each pair the lower one is selected first."""
+    rows[4], rows[1] = rows[3], rows[0]
 
 
 def _favours_the_higher(draft: Draft) -> None:
-    draft.selected = 1 << 4
+    draft.selected = 1 << 4 if draft.spec.rule == RULE_NAMES["krum"] else draft.selected ^ 0b11
 
 
 lie("aggregateDiffers", 2, "another aggregate and all that follows", _moves_the_aggregate)
 lie("aggregateDiffers", 2, "the mean of all", _aggregates(Rule.MEAN, 0), rules=tuple(r for r in RULES if r != "mean"))
 lie("aggregateDiffers", 2, "a median", _aggregates(Rule.MEDIAN, 0), rules=tuple(r for r in RULES if r != "median"))
 lie("aggregateDiffers", 2, "one more trimmed", _aggregates(Rule.TRIMMED_MEAN, 2), rules=("trimmed-mean",))
-lie("aggregateDiffers", 2, "samples that weigh", _aggregates(Rule.WEIGHTED_MEAN, 0), rules=("mean", "median"))
+lie(
+    "aggregateDiffers",
+    2,
+    "samples that weigh",
+    _aggregates(Rule.WEIGHTED_MEAN, 0),
+    rules=tuple(r for r in RULES if r != "weighted-mean"),
+)
 lie("weightDiffers", 5, "samples without a cap and all that follows", _weighs_by_all_samples, rules=("weighted-mean",))
 lie("selectionDiffers", 5, "another selection and all that follows", _favours, rules=SELECTING)
-lie("selectionDiffers", 5, "the higher slot of a tie", _favours_the_higher, prepare=_tie, rules=("krum",))
+lie("selectionDiffers", 5, "the higher slot of a tie", _favours_the_higher, prepare=_ties, rules=SELECTING)

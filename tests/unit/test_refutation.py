@@ -105,7 +105,7 @@ def test_every_function_of_every_family_is_in_the_table() -> None:
         *("modelPaddingDiffers", "columnMalformed", "preimageMalformed", "modelMalformed"),
         *("productDiffers", "productsDiffer", "normsDiffer", "selectionDiffers", "normOverBound", "gramMalformed"),
         *("receiptBroken", "commitmentBroken", "signatureWrong", "setLeafDiffers", "rowMalformed"),
-        *("twoResults", "twoReceipts"),
+        *("rowOverBound", "twoResults", "twoReceipts"),
     }
     assert [family.contract for family in Family] == ["SetPredicates", "ColumnPredicates", "GramPredicates"]
 
@@ -172,7 +172,7 @@ def test_of_an_unknown_rule_only_set_leaves_rows_and_signatures_say_anything(cha
 
 OF_ANY_RULE = {
     *("receiptBroken", "commitmentBroken", "signatureWrong", "setLeafDiffers", "rowMalformed", "twoResults"),
-    "twoReceipts",
+    *("twoReceipts", "rowOverBound"),
 }
 
 

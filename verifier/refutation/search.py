@@ -39,6 +39,7 @@ def search(
         yield from sets.receipts(facts, openings, receipts)
         yield from sets.set_leaves(facts, openings)
         yield from sets.rows(facts, openings, tables)
+        yield from sets.norms(facts, openings, tables)
     if facts.rule is not None and facts.has_columns:
         yield from _of_the_rule(facts, openings, tables)
 

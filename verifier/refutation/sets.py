@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from protocol.disputes import Predicate
 from protocol.errors import SignatureError
@@ -19,7 +20,7 @@ from protocol.messages import Receipt, RoundResult, Struct, Update
 from protocol.openings import Openings
 from protocol.outcomes import ATTESTED_ONLY, Reason, Status
 from protocol.rulebook import Rule
-from protocol.trees import ROW_LEAF, SET_LEAF_COUNTED_BYTES, SET_LEAF_OTHER_BYTES, parse_set_leaf
+from protocol.trees import GRAM_CHUNK, ROW_LEAF, SET_LEAF_COUNTED_BYTES, SET_LEAF_OTHER_BYTES, parse_set_leaf
 from verifier.refutation.statement import Facts, Family, SignedReceipt, SignedResult, Statement
 from verifier.refutation.tables import ROW_LEAF_BYTES, Tables, first
 
@@ -64,6 +65,27 @@ def rows(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement
             continue
         arguments = (openings.set_leaf(slot), openings.row_leaf(slot, index), coordinate)
         yield facts.statement(Family.SET, Predicate.FORM, "rowMalformed", *arguments, text=text)
+
+
+def norms(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement]:
+    """F7: a counted row whose squared norm is over the bound; as few of its chunks as are over it alone.
+
+    A padding that is not zero counts, as it does on the ledger: such a row is malformed anyway.
+    """
+    bound = facts.spec.norm_bound
+    for slot in sorted(openings.leaves.rows) if bound else ():
+        if not tables.row(slot).is_good.all():
+            continue  # a leaf of another length is refuted as such
+        sums = _squares(tables.row(slot).values.reshape(-1))
+        largest = sorted(range(len(sums)), key=lambda chunk: -sums[chunk])
+        while largest and sum(sums[chunk] for chunk in largest[:-1]) > bound:
+            largest.pop()
+        if sum(sums[chunk] for chunk in largest) <= bound:
+            continue
+        chunks = sorted(largest)
+        text = f"squared norm of the row of slot {slot}: expected at most {bound}, got {sum(sums)}"
+        opened = [openings.row_chunk(slot, chunk) for chunk in chunks]
+        yield facts.statement(Family.SET, Predicate.FORM, "rowOverBound", opened, chunks, text=text)
 
 
 def receipts(facts: Facts, openings: Openings, held: Sequence[SignedReceipt]) -> Iterator[Statement]:
@@ -187,6 +209,12 @@ def _what(facts: Facts, slot: int, data: bytes) -> str:
     if len(data) == SET_LEAF_COUNTED_BYTES:
         return f"update 0x{update_of(facts, slot, data).hash_struct().hex()}"
     return f"reason {data[32]}" if data[32] else "nothing received"
+
+
+def _squares(row: NDArray[np.int16]) -> list[int]:
+    """The squared norm of each chunk of a row; exact, since 4096 squares are below 2**42."""
+    wide = row.astype(np.int64)
+    return [int(part @ part) for part in np.split(wide, range(GRAM_CHUNK, len(wide), GRAM_CHUNK))]
 
 
 def _out_of_place(facts: Facts, tables: Tables, slot: int) -> tuple[int, str] | None:
