@@ -335,7 +335,7 @@ END_EDITS: list[tuple[str, str, Callable[[Entry], Entry | None], str]] = [
     ("outvoted too late", "outvoted", moved(e.RoundVoided, 3600), "reason to void"),
     ("settled while somebody waits", "answered", without(e.LeafAnswered), "time of settling"),
     ("settled before an answer could be used", "answered", moved(e.RoundSettled, -58), "time of settling"),
-    ("answered too late", "answered", moved(e.LeafAnswered, 60), "time of an answer"),
+    ("answered too late", "answered", moved(e.LeafAnswered, 200), "time of an answer"),
 ]
 
 
