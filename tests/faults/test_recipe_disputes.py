@@ -571,6 +571,17 @@ def test_a_posted_checkpoint_is_held_to_its_signatures_and_block(read: Read, cha
     assert report.checks[0].status is Status.REFUTED
 
 
+def test_one_member_alone_does_not_refute_a_chain_by_what_it_posts(disputed: Disputed, read: Read) -> None:
+    world, found, _ = read
+    lie = replace(disputed[0].checkpoint(1), block_hash=sha256(b"another block"))
+    edit = having(e.CheckpointPosted, block_hash=lie.block_hash, signatures=disputed[0].signatures(lie, 1))
+    report = Report()
+    edited = with_entries(world, [edit(entry) for entry in found])
+    report.run(28, "checkpoints", None, partial(check_28_checkpoints, edited))
+    assert report.checks[0].status is Status.UNKNOWN
+    assert to_hex(address(disputed[0].members[0])) in report.checks[0].evidence
+
+
 def test_the_command_reads_files_of_checkpoints(disputed: Disputed, tmp_path: Path) -> None:
     world, rounds = disputed
     honest = world.checkpoint(rounds["honest"])

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from protocol import events as e
 from protocol.checkpoints import SignedCheckpoint
 from protocol.errors import UnavailableError, VerificationError
-from protocol.keys import Address, recover_all
+from protocol.keys import Address, recover_all, to_hex
 from protocol.messages import Checkpoint
 from verifier.checks.opening import expect
 from verifier.checks.result import check_members
@@ -27,9 +27,12 @@ REWRITTEN = "the chain was rewritten behind a checkpoint, or its signers lie"
 def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ()) -> tuple[None, str]:
     """Each is signed by members, and about this chain's result and block.
 
-    A checkpoint of a round that this chain has not got to yet says nothing against it: it could not be told.
+    A checkpoint of a round that this chain has not got to yet says nothing against it: it could not be told.  Neither
+    could it where no more than a third of the members say in a posted one what this chain does not: one member alone
+    could else refute the chain for everybody.
     """
     newest, posted, given, unknown = 0, 0, 0, 0
+    doubts: list[str] = []
     for signed in world.state.consortium.checkpoints:
         event = signed.entry.event
         if not isinstance(event, e.CheckpointPosted):
@@ -42,8 +45,13 @@ def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ())
         )
         signers = recover_all(checkpoint.digest(world.deployment.domain), event.signatures)
         check_members("signers of a checkpoint", signers, signed.members)
-        if not _is_as_remembered(world, checkpoint):
-            raise VerificationError("a posted checkpoint", expected="of a settled round", actual=event.round_id)
+        try:
+            if not _is_as_remembered(world, checkpoint):
+                raise VerificationError("a posted checkpoint", expected="of a settled round", actual=event.round_id)
+        except VerificationError as error:
+            if 3 * len(signers) > len(signed.members):
+                raise
+            doubts.append(f"{', '.join(map(to_hex, signers))} signed otherwise: {error}")
         newest, posted = max(newest, event.round_id), posted + 1
     for item in brought:
         expect("federation of a checkpoint", world.deployment.federation, item.checkpoint.federation)
@@ -52,6 +60,8 @@ def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ())
             newest, given = max(newest, item.checkpoint.round_id), given + 1
         else:
             unknown += 1
+    if doubts:
+        raise UnavailableError("; ".join(doubts), "ask these members for the chain that they saw, and others")
     if unknown:
         what = f"{unknown} of the checkpoints are about rounds that have not settled on this chain"
         raise UnavailableError(what, "verify a newer copy of the chain")
