@@ -68,7 +68,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         _checkCoordinator(spec.budget);
         address[] memory cohort = _cohortOf(spec, registered, cut, cohortSize);
 
-        bytes32 specHash = Messages.hashSpec(spec);
+        bytes32 specHash = Messages.hashFirstSpec();
         _specs[round] = specHash;
         _current = Current({
             coordinator: msg.sender,
@@ -107,7 +107,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
     {
         Current memory current = _current;
         require(current.state == State.Open, WrongState(State.Open, current.state));
-        bytes32 specHash = _checkSpec(spec, current.round);
+        bytes32 specHash = _checkSpec(current.round);
         require(msg.sender == current.coordinator, WrongCaller(current.coordinator, msg.sender));
         require(block.timestamp > spec.deadlines[2], TooEarly(spec.deadlines[2] + 1, block.timestamp));
         require(block.timestamp <= spec.deadlines[3], TooLate(spec.deadlines[3], block.timestamp));
@@ -134,7 +134,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
     {
         Current memory current = _current;
         require(current.state == State.Proposed, WrongState(State.Proposed, current.state));
-        _checkSpec(spec, current.round);
+        _checkSpec(current.round);
         bytes32 resultHash = _checkProposed(result, outcomes, current.round);
         bytes32 cohortHash = Cohorts.hash(cohort);
         require(cohortHash == spec.cohort, WrongCohort(spec.cohort, cohortHash));
@@ -160,7 +160,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
     function voidRound(Spec calldata spec, RoundResult calldata result, bytes calldata outcomes) external {
         Current memory current = _current;
         require(_isLive(current.state), WrongState(State.Open, current.state));
-        _checkSpec(spec, current.round);
+        _checkSpec(current.round);
         VoidReason reason = _reasonToVoid(spec, result, outcomes, current);
         require(reason != VoidReason.None, NothingToVoid(current.round));
 
@@ -206,20 +206,19 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
     }
 
     /// @inheritdoc IRoundLedger
-    function replaceProver(Verdict calldata verdict, address prover, uint64 committedAt) external onlyDisputes {
+    function replaceProver(Verdict memory verdict, address prover, uint64 committedAt) external onlyDisputes {
         _checkVerdict(verdict);
-        Verdict memory next = verdict;
-        (next.prover, next.committedAt) = (prover, committedAt);
-        bytes memory encoded = abi.encode(next);
+        (verdict.prover, verdict.committedAt) = (prover, committedAt);
+        bytes memory encoded = abi.encode(verdict);
 
         _bonds[verdict.coordinator].verdict = Verdicts.tagOf(encoded);
 
-        emit ProverReplaced(verdict.round, prover, next);
+        emit ProverReplaced(verdict.round, prover, verdict);
         _record(ProverReplaced.selector, bytes32(uint256(verdict.round)), _topic(prover), encoded);
     }
 
     /// @inheritdoc IRoundLedger
-    function executeVerdict(Verdict calldata verdict, address[] calldata signers) external onlyDisputes nonReentrant {
+    function executeVerdict(Verdict memory verdict, address[] calldata signers) external onlyDisputes nonReentrant {
         _checkVerdict(verdict);
         uint256 pot = _bonds[verdict.coordinator].amount; // as the verdict says, unless two have one tag
         (uint256 reward, uint256 share, uint256 burnt) = Verdicts.split(pot, signers.length);
@@ -262,7 +261,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
     /// @inheritdoc IRoundLedger
     function voidOutvoted(Spec calldata spec, bytes32 result) external onlyConsortium {
         Current memory current = _checkLive(spec.round, result);
-        _checkSpec(spec, spec.round);
+        _checkSpec(current.round);
         bool isRefutable = Rulebook.isRefutable(spec.rule, spec.chain) && spec.optimizer == 0; // F6 is of the plain step
         require(!isRefutable, Refutable(spec.rule));
         require(block.timestamp <= spec.deadlines[4], TooLate(spec.deadlines[4], block.timestamp));
@@ -408,7 +407,7 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         require(verdict == 0, BondFrozen(verdict));
     }
 
-    function _checkVerdict(Verdict calldata verdict) private view {
+    function _checkVerdict(Verdict memory verdict) private view {
         uint136 expected = _bonds[verdict.coordinator].verdict;
         uint136 actual = Verdicts.tagOf(abi.encode(verdict));
         require(actual == expected, WrongVerdict(expected, actual));
@@ -522,8 +521,9 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         return simulated;
     }
 
-    function _checkSpec(Spec calldata spec, uint64 round) private view returns (bytes32 hash) {
-        hash = Messages.hashSpec(spec);
+    /// @dev What was opened had its types' encodings, since opening reads all of it; so has what has the same hash.
+    function _checkSpec(uint64 round) private view returns (bytes32 hash) {
+        hash = Messages.hashFirstSpec();
         bytes32 opened = _specs[round];
         require(hash == opened, WrongSpec(opened, hash));
     }

@@ -51,18 +51,19 @@ library Ranks {
         returns (int256 sum)
     {
         unchecked {
-            (uint256 belowLow, uint256 upToLow, uint256 belowHigh, uint256 upToHigh) = (0, 0, 0, 0);
+            (uint256 belowLow, uint256 upToLow) = (0, 0);
+            uint256 belowHigh = columns.length / COLUMN_BYTES;
+            uint256 upToHigh = belowHigh;
             for (uint256 at = lane << 1; at < columns.length; at += COLUMN_BYTES) {
                 int256 q = Numbers.toSigned(bytes2(columns[at:]));
-                if (q > high) continue;
-                ++upToHigh;
-                if (q < high) ++belowHigh;
-                if (q > low) {
-                    if (q < high) sum += q;
+                if (low < q && q < high) {
+                    sum += q; // most values are here, so they are counted by not being elsewhere
                     continue;
                 }
-                ++upToLow;
                 if (q < low) ++belowLow;
+                if (q <= low) ++upToLow;
+                if (q >= high) --belowHigh;
+                if (q > high) --upToHigh;
             }
             require(belowLow <= first && first < upToLow, IPredicates.WrongRank(first, belowLow, upToLow));
             require(belowHigh <= last && last < upToHigh, IPredicates.WrongRank(last, belowHigh, upToHigh));

@@ -247,19 +247,20 @@ contract ColumnPredicates is IColumnPredicates, Predicates {
         return _meanOf(columns, coordinate, result.counted, result.selected);
     }
 
-    /// @dev Of the selected rows; where a rule does not select, `selected` is `counted`.
+    /// @dev Of the selected rows; where a rule does not select, `selected` is `counted`. Unchecked: at most 256 values
+    /// below 2^15.
     function _meanOf(bytes calldata columns, uint256 coordinate, uint256 counted, uint256 selected)
         private
         pure
         returns (int256)
     {
-        (int256 sum, uint256 m) = (0, 0);
-        for (uint256 place = 0; counted != 0; ++place) {
-            uint256 slot = counted & (~counted + 1); // the lowest bit
-            counted ^= slot;
-            if (selected & slot == 0) continue;
-            sum += Numbers.int16At(columns, place * LANES + coordinate);
-            ++m;
+        (int256 sum, uint256 m) = (0, Slots.count(counted & selected));
+        unchecked {
+            for (uint256 at = coordinate; counted != 0; at += LANES) {
+                uint256 others = counted & (counted - 1); // without the lowest bit
+                if (selected & (counted ^ others) != 0) sum += Numbers.int16At(columns, at);
+                counted = others;
+            }
         }
         return Numbers.floorDiv(sum << 15, int256(m));
     }

@@ -21,10 +21,7 @@ abstract contract Predicates is IPredicates {
     uint256 internal constant OTHER_LEAF_BYTES = 32 + 1;
 
     uint256 private constant EVEN_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
-    uint256 private constant SPEC_AT = 4;
-    uint256 private constant DEADLINES_AT = SPEC_AT + 20 * 32;
-    uint256 private constant RESULT_AT = DEADLINES_AT + 5 * 32;
-    uint256 private constant RESULT_END = RESULT_AT + 13 * 32;
+    uint256 private constant RESULT_END = Messages.FIRST_SPEC_END + 13 * 32;
 
     address internal immutable _ledger;
 
@@ -45,8 +42,7 @@ abstract contract Predicates is IPredicates {
         pure
         returns (Finding memory)
     {
-        bytes32 deadlines = keccak256(msg.data[DEADLINES_AT:RESULT_AT]);
-        bytes32 specHash = keccak256(abi.encodePacked(Messages.SPEC_TYPE, msg.data[SPEC_AT:DEADLINES_AT], deadlines));
+        bytes32 specHash = Messages.hashFirstSpec();
         require(result.spec == specHash, OtherSpec(result.spec, specHash));
         return Finding({
             predicate: predicate,
@@ -54,7 +50,7 @@ abstract contract Predicates is IPredicates {
             round: spec.round,
             spec: specHash,
             enclave: spec.enclave,
-            result: keccak256(abi.encodePacked(Messages.RESULT_TYPE, msg.data[RESULT_AT:RESULT_END])),
+            result: keccak256(abi.encodePacked(Messages.RESULT_TYPE, msg.data[Messages.FIRST_SPEC_END:RESULT_END])),
             slots: slots
         });
     }
