@@ -35,13 +35,16 @@ library Merkle {
     {
         require(index < size, IPredicates.NoSuchLeaf(size, index));
         uint256 used = 0;
-        for (uint256 last = size - 1; last != 0; last >>= 1) {
-            if (index & 1 == 1 || index != last) {
-                require(used < path.length, IPredicates.WrongPathLength(used + 1, path.length));
-                bytes32 sibling = path[used++];
-                node = index & 1 == 1 ? nodeHash(sibling, node) : nodeHash(node, sibling);
+        unchecked {
+            // size is above index, and a path of at most 256 nodes is used
+            for (uint256 last = size - 1; last != 0; last >>= 1) {
+                if (index & 1 == 1 || index != last) {
+                    require(used < path.length, IPredicates.WrongPathLength(used + 1, path.length));
+                    bytes32 sibling = path[used++];
+                    node = index & 1 == 1 ? nodeHash(sibling, node) : nodeHash(node, sibling);
+                }
+                index >>= 1;
             }
-            index >>= 1;
         }
         require(used == path.length, IPredicates.WrongPathLength(used, path.length));
         require(node == root, IPredicates.WrongRoot(root, node));

@@ -44,7 +44,8 @@ library Ranks {
 
     /// @notice Sum of the values at the ranks `first` to `last`, which are `low` and `high` at these ends.
     /// @dev What is strictly between is summed as it comes; of values equal to an end, as many as have such a rank.
-    /// Unchecked: at most 256 values below 2^15.
+    /// Where `low` is above `high`, no value counts as equal to `low`, so it has no rank. Unchecked: at most 256 values
+    /// below 2^15.
     function sumBetween(bytes calldata columns, uint256 lane, int256 low, int256 high, uint256 first, uint256 last)
         internal
         pure
@@ -56,14 +57,16 @@ library Ranks {
             uint256 upToHigh = belowHigh;
             for (uint256 at = lane << 1; at < columns.length; at += COLUMN_BYTES) {
                 int256 q = Numbers.toSigned(bytes2(columns[at:]));
-                if (low < q && q < high) {
-                    sum += q; // most values are here, so they are counted by not being elsewhere
-                    continue;
+                if (q >= high) {
+                    --belowHigh;
+                    if (q > high) --upToHigh;
+                    else if (q == low) ++upToLow;
+                } else if (q > low) {
+                    sum += q;
+                } else {
+                    ++upToLow;
+                    if (q < low) ++belowLow;
                 }
-                if (q < low) ++belowLow;
-                if (q <= low) ++upToLow;
-                if (q >= high) --belowHigh;
-                if (q > high) --upToHigh;
             }
             require(belowLow <= first && first < upToLow, IPredicates.WrongRank(first, belowLow, upToLow));
             require(belowHigh <= last && last < upToHigh, IPredicates.WrongRank(last, belowHigh, upToHigh));
