@@ -241,12 +241,16 @@ class Chain:
         if not events:
             return None
         result, outcomes, signature = events[-1].value, events[-1].outcomes, events[-1].signature
-        stored = bytes(self._view(self._ledger, "resultOf", round_id))
+        stored = self.result_of(round_id)
         if result.hash_struct() != stored:
             raise CommitmentMismatchError("result of the round", expected=stored, actual=result.hash_struct())
         if keccak256(outcomes) != result.outcomes:
             raise CommitmentMismatchError("outcomes of the round", expected=result.outcomes, actual=keccak256(outcomes))
         return ProposedResult(result=result, outcomes=outcomes, signature=signature)
+
+    def result_of(self, round_id: int) -> bytes:
+        """hashStruct of the result that the ledger has of the round; zero where none was proposed."""
+        return bytes(self._view(self._ledger, "resultOf", round_id))
 
     def model(self) -> bytes:
         """Root of the model that the next round starts from."""

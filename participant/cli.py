@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -26,6 +27,7 @@ from participant.enclave_check import Terms, check_shown
 from participant.export import genesis_from_safetensors
 from participant.journal import Journal, new_key_file, read_key_file
 from participant.models import MODELS
+from participant.proposed import Commands
 from participant.run import Runner, Settings
 from participant.splits import Split, deal, parse_split
 from participant.stop import SignalStop
@@ -240,12 +242,20 @@ def _run(config: RunConfig) -> None:
                 rounds=config.rounds,
                 poll_s=config.poll_s,
             ),
+            commands=Commands(
+                rpc=config.rpc,
+                ledger=chain.domain.ledger,
+                coordinator=config.coordinator,
+                ca=config.ca,
+                key=config.key,
+                has_dispute=find_spec("verifier") is not None,
+            ),
             stop=stop,
             say=typer.echo,
         )
         runner.run()
     if runner.broken:
-        raise VerificationError("receipts that were not honoured", check="settled", expected=0, actual=runner.broken)
+        raise VerificationError("receipts that were not honoured", check="promise", expected=0, actual=runner.broken)
     typer.echo("stopped")
 
 

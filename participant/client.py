@@ -118,7 +118,8 @@ class Coordinator:
         """Status below 500 and body; tries again where the network or the server failed."""
         failure: object = None
         for attempt in range(TRIES):
-            if attempt and self._stop.wait(PAUSE_S * 2 ** (attempt - 1)):
+            pause_s = min(PAUSE_S * 2 ** (attempt - 1), max(self._end_s - time.monotonic(), 0))
+            if attempt and self._stop.wait(pause_s):
                 break
             left_s = min(ANSWER_S, self._end_s - time.monotonic())
             if left_s <= 0:

@@ -6,6 +6,9 @@ Must not know:   what is in an update, the network, the chain.
 
     STATE/<federation>/rounds/<r>/update.cbor    payload and sealed bytes, before the first attempt to send
     STATE/<federation>/rounds/<r>/receipt.cbor   the enclave's receipt, before the round goes on
+    STATE/<federation>/rounds/<r>/proposed.cbor  what was found of the proposed result, after it was said
+    STATE/<federation>/rounds/<r>.cbor           the coordinator's evidence, where its result breaks the promise: in
+                                                 STATE/<federation> `veriflock dispute --artifacts` finds it
     STATE/<federation>/rounds/<r>/closed.cbor    how the round ended, after it was checked
 """
 
@@ -17,6 +20,7 @@ from pathlib import Path
 
 from protocol.encoding import Fields, decode_map, encode
 from protocol.errors import EncodingError, PolicyError, UnavailableError
+from protocol.evidence import RoundEvidence
 from protocol.keys import SIGNATURE_BYTES, address
 from protocol.messages import Receipt
 
@@ -49,11 +53,24 @@ class StoredReceipt:
     """The enclave's; 65 bytes."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the owner was told of a proposed result."""
+
+    result: bytes
+    """hashStruct of the RoundResult; what was found of another one says nothing about this one."""
+
+    is_complete: bool
+    """Whether the set leaf was seen too, so that there is nothing left to look for."""
+
+
 class Journal:
     """The rounds of one identity in one federation."""
 
     def __init__(self, state: Path, federation: bytes) -> None:
-        self._rounds = state / federation.hex()[:32] / "rounds"
+        self.artifacts = state / federation.hex()[:32]
+        """Folder of the evidence that was kept, as a verifier reads it."""
+        self._rounds = self.artifacts / "rounds"
 
     def update(self, round_id: int) -> SentUpdate | None:
         """The update of a round, if one was made."""
@@ -95,6 +112,30 @@ class Journal:
             encode({"receipt": stored.receipt.to_map(), "signature": stored.signature}),
         )
         # If the process dies here, the enclave's promise is kept, and is checked against the result at the next start.
+
+    def receipt_path(self, round_id: int) -> Path:
+        """Where the receipt of a round is, for whoever holds it against a result."""
+        return self._path(round_id, "receipt")
+
+    def look(self, round_id: int) -> Look | None:
+        """What was found of the round's proposed result, if it was looked at."""
+        data = _read(self._path(round_id, "proposed"))
+        if data is None:
+            return None
+        fields = Fields(decode_map(data, max_bytes=MAX_FILE_BYTES), "look in the journal")
+        look = Look(result=fields.bytes("result", 32), is_complete=fields.bool("complete"))
+        fields.done()
+        return look
+
+    def record_look(self, round_id: int, look: Look) -> None:
+        """Keeps what the owner was told of a proposed result."""
+        _write(self._path(round_id, "proposed"), encode({"result": look.result, "complete": look.is_complete}))
+        # If the process dies here, nothing is said twice; before, the result is looked at and reported once more.
+
+    def record_evidence(self, round_id: int, evidence: RoundEvidence) -> None:
+        """Keeps what the coordinator showed of a round: it may show nothing to whoever refutes the result."""
+        _write(self._rounds / f"{round_id}.cbor", evidence.encode())
+        # If the process dies here, it is asked for and written once more.
 
     def is_closed(self, round_id: int) -> bool:
         """Whether the end of the round was seen and checked."""

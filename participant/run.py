@@ -1,6 +1,7 @@
 """One participant from joining to being stopped: the order in which everything happens.
 
-Responsible for: the sequence train -> keep -> send -> keep the receipt -> commit if none came -> check the end.
+Responsible for: the sequence train -> keep -> send -> keep the receipt -> commit if none came -> check the result while
+                 it is proposed -> check the end.
 Must not know:   how any of these is done; command lines; signals (an event says when to stop).
 
 Before an update is made, the round is checked against the ledger; the coordinator is asked for bytes, never for facts:
@@ -25,6 +26,7 @@ from participant.chain import Chain, Membership, OpenedRound, ProposedResult, Ro
 from participant.client import Coordinator, Refusal
 from participant.enclave_check import CheckedEnclave, Terms, check_enclave
 from participant.journal import Journal, SentUpdate, StoredReceipt
+from participant.proposed import Commands, Watch
 from participant.settled import check_leaf, check_outcome, check_signed, describe
 from participant.stop import Stop
 from participant.trainers import Trainer, random_seed
@@ -33,11 +35,8 @@ from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.charter import Charter
 from protocol.errors import CommitmentMismatchError, PolicyError, SpecMismatchError, UnavailableError, VeriflockError
 from protocol.fixedpoint import Float64, decode_model, model_to_floats
-from protocol.sealing import Payload, encode_payload, parse_payload
+from protocol.sealing import Payload, encode_payload
 from protocol.trees import model_root
-
-MAX_PAYLOAD_BYTES = 1 << 28
-"""A payload of the largest model fits; parsing one of our own from the journal."""
 
 PATIENCE_S = 30.0
 """For a coordinator that is asked about rounds that are over: the round that is open now does not wait."""
@@ -84,10 +83,11 @@ class Runner:
         journal: Journal,
         key: bytes,
         settings: Settings,
+        commands: Commands,
         stop: Stop,
         say: Callable[[str], None],
     ) -> None:
-        """samples: size of the shard.  say: takes one line for the owner."""
+        """samples: size of the shard.  commands: what the owner can type.  say: takes one line for the owner."""
         self._chain, self._coordinator, self._charter, self._trainer = chain, coordinator, charter, trainer
         self._samples, self._attack, self._journal, self._key = samples, attack, journal, key
         self._settings, self._stop, self._tell = settings, stop, say
@@ -99,8 +99,20 @@ class Runner:
         """By its SHA-256, so that the end of a round can be checked when the coordinator is gone."""
         self._attempts = 0
         self._finished = 0
-        self.broken = 0
-        """Rounds in which a receipt was not honoured."""
+        self._broken: set[int] = set()
+        self._watch = Watch(
+            chain=chain,
+            coordinator=coordinator,
+            journal=journal,
+            address=self._address,
+            commands=commands,
+            say=self._say,
+        )
+
+    @property
+    def broken(self) -> int:
+        """Rounds of which a proposed or settled result broke a promise."""
+        return len(self._broken)
 
     def run(self) -> None:
         """Until stopped, or until the wanted number of rounds is over.
@@ -140,22 +152,31 @@ class Runner:
 
     def step(self) -> None:
         """One look at the chain: end what is over, and do what the current round still needs."""
-        self._coordinator.end_within(PATIENCE_S)
-        for round_id in self._journal.open_rounds():
-            try:
-                self._finish(round_id)
-            except UnavailableError as error:  # no reason to miss the round that is open now
-                self._say(f"round {round_id}: could not tell: {error}")
         round_id = self._chain.current_round()
-        if not round_id or round_id in self._refused or self._journal.is_closed(round_id):
-            return
-        if self._chain.state_of(round_id) != RoundState.OPEN:
+        state = self._chain.state_of(round_id) if round_id else RoundState.NONE
+        if state == RoundState.PROPOSED:
+            self._look(round_id)  # before what can wait: once it is settled, nothing can be refuted any more
+        self._coordinator.end_within(PATIENCE_S)
+        for over in self._journal.open_rounds():
+            try:
+                self._finish(over)
+            except UnavailableError as error:  # no reason to miss the round that is open now
+                self._say(f"round {over}: could not tell: {error}")
+        if state != RoundState.OPEN or round_id in self._refused or self._journal.is_closed(round_id):
             return
         try:
             self._take_part(round_id)
         except VeriflockError as error:
             self._refused.add(round_id)
             self._say(f"round {round_id}: not taking part: {error}")
+
+    def _look(self, round_id: int) -> None:
+        """Holds the promise against a result that is proposed; whatever goes wrong with that, the loop goes on."""
+        try:
+            if self._watch.look(round_id):
+                self._broken.add(round_id)
+        except (VeriflockError, UnavailableError) as error:
+            self._say(f"round {round_id}: could not tell: {error}")
 
     def _take_part(self, round_id: int) -> None:
         opened = self._chain.opened(round_id)
@@ -271,7 +292,7 @@ class Runner:
             return
         receipt, signature = answer
         slot = opened.cohort.index(self._address)
-        update, domain = _signed(sent).update, self._chain.domain
+        update, domain = updates.parse_signed(sent.signed).update, self._chain.domain
         try:
             updates.verify_receipt(receipt, signature, update=update, slot=slot, signer=enclave.signer, domain=domain)
         except VeriflockError as error:  # worth nothing, so there is none yet: try again, and commit when time is up
@@ -281,7 +302,7 @@ class Runner:
 
     def _commit(self, round_id: int, sent: SentUpdate) -> None:
         """No receipt in time: the ledger forces the update in."""
-        update = _signed(sent).update.hash_struct()
+        update = updates.parse_signed(sent.signed).update.hash_struct()
         if self._chain.commitment(round_id, self._address) == update:
             return
         self._chain.commit(round_id, update)
@@ -299,9 +320,9 @@ class Runner:
             line = f"round {round_id}: void, the base model stands"
         else:
             try:
-                line = self._settled_line(round_id, _signed(sent))
+                line = self._settled_line(round_id, updates.parse_signed(sent.signed))
             except VeriflockError as error:
-                self.broken += 1
+                self._broken.add(round_id)
                 line = f"round {round_id}: BROKEN PROMISE: {error} (receipt and update are kept in the state folder)"
         self._say(line)
         self._journal.record_closed(round_id, line)
@@ -343,8 +364,3 @@ class Runner:
             return self._coordinator.evidence(round_id).set_leaves
         except VeriflockError as error:
             raise UnavailableError(f"the coordinator's evidence of round {round_id} can't be read: {error}") from error
-
-
-def _signed(sent: SentUpdate) -> Payload:
-    """What we signed, from the journal."""
-    return parse_payload(sent.signed, max_bytes=MAX_PAYLOAD_BYTES)

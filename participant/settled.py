@@ -1,4 +1,4 @@
-"""Was my update counted?  The receipt, or the commitment, held against the settled round.
+"""Was my update counted?  The receipt, or the commitment, held against a result that is proposed or settled.
 
 Responsible for: one participant's own slot: outcome, set leaf, and what was promised.
 Must not know:   where result, outcomes and leaves come from; other slots.
@@ -15,7 +15,7 @@ from participant.journal import StoredReceipt
 from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VerificationError
 from protocol.keys import Address, verify
 from protocol.messages import Domain
-from protocol.outcomes import ATTESTED_ONLY, Outcome, Status, parse_outcomes
+from protocol.outcomes import ATTESTED_ONLY, WORD_BYTES, Outcome, Status, parse_outcomes
 from protocol.sealing import Payload
 from protocol.trees import SetLeaf, parse_set_leaf, set_root
 
@@ -35,11 +35,21 @@ def check_outcome(proposed: ProposedResult, *, slot: int, receipt: StoredReceipt
     became = f"{outcome.status.name.lower()}, reason {outcome.reason.name.lower()}"
     if receipt is not None and outcome.status != Status.COUNTED:
         what = f"outcome of slot {slot}, for which I hold a receipt"
-        raise VerificationError(what, check="settled", expected="counted", actual=became)
+        raise VerificationError(what, check="promise", expected="counted", actual=became)
     if any(commitment) and outcome.status != Status.COUNTED and outcome.reason not in ATTESTED_ONLY:
         what, expected = f"outcome of slot {slot}, which I committed on chain", "counted, undelivered, unopened or root"
-        raise VerificationError(what, check="settled", expected=expected, actual=became)
+        raise VerificationError(what, check="promise", expected=expected, actual=became)
     return outcome
+
+
+def is_refutable(proposed: ProposedResult, *, slot: int, commitment: bytes) -> bool:
+    """Whether a proof can show that an outcome breaks a promise.
+
+    Not where something was committed and the slot carries a reason that only the enclave saw: a commitment outranks
+    a receipt, and allows it.
+    """
+    outcomes = parse_outcomes(proposed.outcomes)[slot : slot + 1]
+    return not any(commitment) or all(outcome.reason not in ATTESTED_ONLY for outcome in outcomes)
 
 
 def check_signed(proposed: ProposedResult, *, signer: Address, domain: Domain) -> None:
@@ -49,6 +59,17 @@ def check_signed(proposed: ProposedResult, *, signer: Address, domain: Domain) -
     Raises: SignatureError.
     """
     verify(proposed.result.digest(domain), proposed.signature, signer)
+
+
+def check_leaves(proposed: ProposedResult, set_leaves: Sequence[bytes]) -> None:
+    """That these are the leaves of the signed set tree, one for each slot.
+
+    A tree of another size can't be opened on the ledger: also where it is the signed one, it is as good as withheld.
+    Raises: UnavailableError.
+    """
+    slots = len(proposed.outcomes) // WORD_BYTES
+    if not slots or len(set_leaves) != slots or set_root(set_leaves) != proposed.result.set_root:
+        raise UnavailableError("the set leaves that the coordinator publishes are not the round's")
 
 
 def check_leaf(
@@ -61,11 +82,10 @@ def check_leaf(
     Raises: UnavailableError when these are not the leaves of the round's set tree (the host withholds them);
             VerificationError and CommitmentMismatchError when they are, and another update is in.
     """
-    if not set_leaves or set_root(set_leaves) != proposed.result.set_root:
-        raise UnavailableError("the set leaves that the coordinator publishes are not the round's")
+    check_leaves(proposed, set_leaves)
     leaf = parse_set_leaf(set_leaves[slot])
     if leaf.is_counted != (outcome.status == Status.COUNTED):
-        raise VerificationError("set leaf and outcome of my slot", check="settled", expected=outcome, actual=leaf)
+        raise VerificationError("set leaf and outcome of my slot", check="promise", expected=outcome, actual=leaf)
     mine = SetLeaf(update_root=payload.update.update_root, samples=payload.update.samples, signature=payload.signature)
     if leaf.is_counted and leaf != mine:
         raise CommitmentMismatchError(f"set leaf of my slot {slot}", expected=mine, actual=leaf)

@@ -23,8 +23,11 @@ from protocol.errors import (
 )
 from protocol.fixedpoint import decode_row, encode_row, quantise, squared_norm
 from protocol.messages import Domain, Receipt, Spec, Update
-from protocol.sealing import Payload
+from protocol.sealing import Payload, parse_payload
 from protocol.trees import row_root
+
+MAX_PAYLOAD_BYTES = 1 << 28
+"""A payload of the largest model fits; parsing one of our own."""
 
 WARN_ERROR = 0.01
 """Quantisation that loses more than 1% of the update's norm is worth a warning (DESIGN section 3)."""
@@ -79,6 +82,11 @@ def prepare(
     )
     payload = Payload(update=update, signature=keys.sign(key, update.digest(domain)), row=encode_row(row))
     return Prepared(payload=payload, saturated=quantised.saturated, error=quantised.error)
+
+
+def parse_signed(data: bytes) -> Payload:
+    """What we signed, as the journal has it."""
+    return parse_payload(data, max_bytes=MAX_PAYLOAD_BYTES)
 
 
 def check_admissible(payload: Payload, *, spec: Spec, domain: Domain) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +160,135 @@ def test_a_receipt_that_was_not_honoured_is_said_and_counted(federation: Federat
     assert "BROKEN PROMISE" in lines[-1]
     assert "for which I hold a receipt: expected counted, got absent" in lines[-1]
     assert alice.broken == 1
+
+
+def two_with_receipts(federation: Federation, folder: Path) -> tuple[Runner, list[str], bytes]:
+    """Alice with what she says and her address, and Bob; both hold receipts of round 1."""
+    alice, lines = joined(federation, folder)
+    bob, _ = federation.runner("bob", folder, index=1)
+    bob.join()
+    federation.open()
+    alice.step()
+    bob.step()
+    return alice, lines, address(federation.test_chain.key(f"{federation.name} alice"))
+
+
+def typed(lines: list[str], first: str = "veriflock dispute ") -> subprocess.CompletedProcess[str]:
+    """The one command that was printed, as its reader runs it: copied into a shell."""
+    [command] = {line for line in lines if line.startswith(first)}
+    words = [str(Path(sys.executable).with_name("veriflock")), *shlex.split(command)[1:]]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_proposed_result_that_breaks_a_receipt_is_refuted_by_the_command_that_is_printed(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines, me = two_with_receipts(federation, tmp_path)
+    slot = federation.cohort.index(me)
+    del federation.admitted[me]
+    federation.propose()
+    alice.step()
+    said = [line for line in lines if "BROKEN PROMISE" in line]
+    assert len(said) == 1
+    assert (
+        f"in the proposed result: check promise: outcome of slot {slot}, for which I hold a receipt: expected counted"
+        in said[0]
+    )
+    assert alice.broken == 1
+    again, more = federation.runner("alice", tmp_path)  # killed and started
+    for runner in (alice, again):
+        runner.step()
+    assert (len([line for line in lines if "BROKEN" in line]), more) == (1, [])
+
+    done = typed(lines)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "round 1 is void by F3, the prover is you" in done.stdout
+    assert "receiptBroken" in done.stdout
+    assert federation.chain().state_of(1) == RoundState.VOID
+    alice.step()
+    assert lines[-1] == "round 1: void, the base model stands"
+    assert alice.broken == 1
+
+
+def test_the_evidence_that_was_kept_refutes_it_when_the_coordinator_is_gone(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines, me = two_with_receipts(federation, tmp_path)
+    del federation.admitted[me]
+    federation.propose()
+    alice.step()
+    federation.close()
+    assert typed(lines).returncode == 2
+    [kept] = [line for line in lines if "what the coordinator showed is kept" in line]
+    folder = shlex.split(kept)[shlex.split(kept).index("--artifacts") + 1]
+    done = typed([line.replace(f"--coordinator {federation.url}", f"--artifacts {folder}") for line in lines])
+    assert done.returncode == 1
+    assert federation.chain().state_of(1) == RoundState.VOID
+
+
+def test_another_update_than_the_receipts_is_noticed_while_it_is_proposed_and_refuted(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines, me = two_with_receipts(federation, tmp_path)
+    payload = federation.admitted[me]
+    federation.admitted[me] = replace(payload, update=replace(payload.update, samples=1))
+    federation.propose()
+    alice.step()
+    [said] = [line for line in lines if "BROKEN PROMISE" in line]
+    assert "in the proposed result: set leaf of my slot" in said
+    assert typed(lines).returncode == 1
+    assert federation.chain().state_of(1) == RoundState.VOID
+
+
+def test_a_commitment_that_was_not_honoured_is_refuted_without_a_receipt(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines = joined(federation, tmp_path)
+    bob, _ = federation.runner("bob", tmp_path, index=1)
+    bob.join()
+    federation.open()
+    bob.step()
+    federation.refuse = True
+    alice.step()
+    federation.pass_deadline(1)
+    alice.step()
+    federation.propose()
+    alice.step()
+    assert any("which I committed on chain: expected counted, undelivered" in line for line in lines)
+    assert not any("--receipt" in line for line in lines)
+    done = typed(lines)
+    assert "commitmentBroken" in done.stdout
+    assert federation.chain().state_of(1) == RoundState.VOID
+
+
+def test_a_coordinator_that_withholds_its_evidence_of_a_proposed_result_is_said_once_and_asked_again(
+    federation: Federation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, lines, me = two_with_receipts(federation, tmp_path)
+    slot = federation.cohort.index(me)
+    federation.propose()
+    evidence, asked = federation.evidence.pop(1), len(federation.asked)
+    for _ in range(3):
+        alice.step()
+    assert len(federation.asked) == asked + 1
+    assert [line for line in lines if "does not show what is counted in my slot" in line] == lines[-5:-4]
+    assert lines[-3].startswith(f"veriflock consortium request-leaf set {slot} --rpc ")
+
+    member = tmp_path / "member.key"
+    new_key_file(member, federation.test_chain.key(f"{federation.name} member"))
+    done = typed([lines[-3].replace("MEMBER.key", str(member))], "veriflock consortium ")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"round 1: set leaf {slot} is asked for")
+
+    monkeypatch.setattr("participant.proposed.AGAIN_S", 0.0)
+    again, more = federation.runner("alice", tmp_path)
+    again.step()
+    assert more == []
+    federation.evidence[1] = evidence
+    again.step()
+    again.step()
+    assert more == [f"round 1: proposed, my slot {slot} counted as promised, not flagged, kept 650 coordinates"]
+    assert again.broken == 0
 
 
 VOTES_AGAINST = {

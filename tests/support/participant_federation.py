@@ -23,7 +23,8 @@ from coordinator.outbox import MemoryRecords, Outbox
 from participant.attacks import parse_attack
 from participant.chain import Chain
 from participant.client import Coordinator
-from participant.journal import Journal
+from participant.journal import Journal, new_key_file
+from participant.proposed import Commands
 from participant.run import Runner, Settings
 from participant.trainers.softmax import SoftmaxTrainer
 from protocol import keys, sealing
@@ -65,6 +66,8 @@ class Federation:
         """Set: receipts are signed by the coordinator instead of the enclave."""
         self.uploads: list[tuple[int, bytes, bytes]] = []
         """(round, sealed, hash of the Update), in the order in which they came."""
+        self.asked: list[str] = []
+        """Paths, in the order in which they were asked for."""
         self.admitted: dict[bytes, Payload] = {}
         self.evidence: dict[int, bytes] = {}
         self.blobs: dict[bytes, bytes] = {}
@@ -160,7 +163,12 @@ class Federation:
         self.test_chain.move_clock_past(self.spec.deadlines[index])
 
     def settle(self) -> None:
-        """Aggregate, sign, propose and settle, as coordinator and enclave would; publish the evidence."""
+        """Propose, and settle once the challenge window is over."""
+        self.propose()
+        self.close_round()
+
+    def propose(self) -> None:
+        """Aggregate, sign and propose, as coordinator and enclave would; publish the evidence."""
         self.pass_deadline(2)
         result, outcomes, leaves = self._result()
         signature = keys.sign(self.enclave_key, result.digest(self.domain))
@@ -172,9 +180,15 @@ class Federation:
             rows=(None,) * len(leaves), aggregate=None, model=sha256(encode_model(self.model)),
         ).encode()  # fmt: skip
         self.blobs[sha256(encode_model(self.model))] = encode_model(self.model)
+        self._proposed = (result, words)
+
+    def close_round(self) -> None:
+        """Settle what is proposed, unless too few were counted."""
+        result, words = self._proposed
         self.pass_deadline(4)
         if result.column_root != ZERO:
-            self.outbox.send(f"settle/{r}", self.ledger.settle_call(self.spec, result, words, self.cohort))
+            what = f"settle/{result.round_id}"
+            self.outbox.send(what, self.ledger.settle_call(self.spec, result, words, self.cohort))
 
     def _result(self) -> tuple[RoundResult, list[Outcome], list[bytes]]:
         counted = [slot for slot, participant in enumerate(self.cohort) if participant in self.admitted]
@@ -238,6 +252,7 @@ class Federation:
         return 200, encode({"receipt": receipt.to_map(), "signature": signature})
 
     def _answer(self, path: str) -> tuple[int, bytes]:
+        self.asked.append(path)
         parts = path.strip("/").split("/")
         if path == "/v1/federation":
             return 200, encode({"charter": SOFTMAX.encode()})
@@ -288,6 +303,9 @@ class Federation:
         """A participant that has joined, stepped by hand; and the lines that it says."""
         key, lines = self.test_chain.key(f"{self.name} {name}"), list[str]()
         chain = self.chain(key)
+        key_file = folder / f"{name}.key"
+        if not key_file.exists():
+            new_key_file(key_file, key)
         return Runner(
             chain=chain,
             coordinator=Coordinator(self.url),
@@ -298,6 +316,14 @@ class Federation:
             journal=Journal(folder / name, chain.federation),
             key=key,
             settings=Settings(seed=7, index=index, allow_simulated=True, join=True, rounds=0, poll_s=0.05),
+            commands=Commands(
+                rpc=self.test_chain.rpc,
+                ledger=self.ledger.address,
+                coordinator=self.url,
+                ca=None,
+                key=key_file,
+                has_dispute=True,
+            ),
             stop=threading.Event(),
             say=lines.append,
         ), lines

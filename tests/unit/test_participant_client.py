@@ -95,6 +95,26 @@ def test_a_stopped_participant_does_not_wait_for_further_tries() -> None:
         coordinator.charter()
 
 
+def test_no_pause_between_two_tries_is_longer_than_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 10.0)
+    pauses_s: list[float] = []
+
+    class Recorder:
+        def is_set(self) -> bool:
+            return False
+
+        def wait(self, timeout: float) -> bool:
+            pauses_s.append(timeout)
+            return False
+
+    coordinator = Coordinator("http://127.0.0.1:9", stop=Recorder())
+    coordinator.end_within(0.5)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        coordinator.evidence(1)
+    assert pauses_s
+    assert max(pauses_s) <= 0.5
+
+
 def test_a_blob_with_other_bytes_is_refused() -> None:
     with serving((200, b"other")) as (coordinator, _), pytest.raises(CommitmentMismatchError):
         coordinator.blob(sha256(b"model"), 100)

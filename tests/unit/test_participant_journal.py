@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from participant.journal import Journal, SentUpdate, StoredReceipt, new_key_file, read_key_file
+from participant.journal import Journal, Look, SentUpdate, StoredReceipt, new_key_file, read_key_file
 from protocol.errors import EncodingError, PolicyError, UnavailableError
+from protocol.evidence import RoundEvidence
 from tests.unit.participant_world import FEDERATION, KEY, receipt
+from verifier.evidence import FolderArtifacts
 
 SENT = SentUpdate(payload=b"payload", sealed=b"sealed", signed=b"payload")
 
@@ -50,6 +52,30 @@ def test_a_receipt_is_kept_as_it_was_signed(tmp_path: Path) -> None:
     assert journal.receipt(1) is None
     journal.record_receipt(1, StoredReceipt(receipt=made, signature=signature))
     assert Journal(tmp_path, FEDERATION).receipt(1) == StoredReceipt(receipt=made, signature=signature)
+
+
+def test_what_was_said_of_a_proposed_result_is_remembered_and_the_last_word_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.record_update(1, SENT)
+    assert journal.look(1) is None
+    for is_complete in (False, True):
+        look = Look(result=bytes(32), is_complete=is_complete)
+        journal.record_look(1, look)
+        assert Journal(tmp_path, FEDERATION).look(1) == look
+    assert journal.open_rounds() == [1]  # its end is still to come
+
+
+def test_evidence_is_kept_where_a_verifier_reads_it_and_is_no_round(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, FEDERATION)
+    journal.record_update(1, SENT)
+    zero = bytes(32)
+    evidence = RoundEvidence(
+        round_id=2, result=zero, base=zero, set_leaves=(b"leaf",), rows=(None,), aggregate=None, model=zero
+    )
+    journal.record_evidence(1, evidence)
+    assert FolderArtifacts(journal.artifacts).evidence(1) == evidence.encode()
+    assert journal.open_rounds() == [1]
+    assert journal.first_payload(2) == SENT.signed
 
 
 def test_a_closed_round_is_not_looked_at_again(tmp_path: Path) -> None:

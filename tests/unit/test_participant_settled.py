@@ -9,7 +9,7 @@ import pytest
 
 from participant.chain import ProposedResult
 from participant.journal import StoredReceipt
-from participant.settled import check_leaf, check_outcome, check_signed, describe
+from participant.settled import check_leaf, check_outcome, check_signed, describe, is_refutable
 from participant.update import prepare
 from protocol.errors import CommitmentMismatchError, LengthError, SignatureError, UnavailableError, VerificationError
 from protocol.keys import address, sign
@@ -90,6 +90,21 @@ def test_published_leaves_that_are_not_the_rounds_are_noticed() -> None:
         check(proposed, [*leaves, leaves[0]])
     with pytest.raises(UnavailableError, match="are not the round's"):
         check(proposed, [])
+
+
+def test_a_set_tree_of_another_size_can_not_be_opened_on_the_ledger_and_is_no_evidence() -> None:
+    proposed, leaves = settled()
+    for others in (leaves[:1], [*leaves, leaves[0]]):
+        signed = replace(proposed, result=replace(proposed.result, set_root=set_root(others)))
+        with pytest.raises(UnavailableError, match="are not the round's"):
+            check(signed, others)
+
+
+def test_an_outcome_that_breaks_a_promise_can_be_refuted_unless_a_commitment_allows_it() -> None:
+    for reason in (Reason.UNDELIVERED, Reason.UNOPENED, Reason.ROOT, Reason.NORM):
+        proposed, _ = settled(Outcome(status=Status.REFUSED, reason=reason), SetLeaf(reason=reason))
+        assert is_refutable(proposed, slot=SLOT, commitment=NOBODY)
+        assert is_refutable(proposed, slot=SLOT, commitment=PAYLOAD.update.hash_struct()) == (reason == Reason.NORM)
 
 
 def test_a_result_without_my_slot_is_noticed() -> None:
