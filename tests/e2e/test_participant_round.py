@@ -20,8 +20,10 @@ from participant.journal import new_key_file
 from participant.run import Runner
 from protocol.errors import PolicyError, RoundError, UnavailableError
 from protocol.events import Action
+from protocol.evidence import parse_evidence
 from protocol.hashing import sha256
 from protocol.keys import address, to_hex
+from protocol.openings import Leaves, Openings, Tree
 from tests.support.anvil import TestChain, test_chain
 from tests.support.participant_federation import MEASUREMENT, Federation
 
@@ -289,6 +291,29 @@ def test_a_coordinator_that_withholds_its_evidence_of_a_proposed_result_is_said_
     again.step()
     assert more == [f"round 1: proposed, my slot {slot} counted as promised, not flagged, kept 650 coordinates"]
     assert again.broken == 0
+
+
+def test_a_leaf_that_a_member_asked_for_and_got_on_the_ledger_is_enough_for_the_printed_command(
+    federation: Federation, tmp_path: Path
+) -> None:
+    alice, lines, me = two_with_receipts(federation, tmp_path)
+    slot, member = federation.cohort.index(me), federation.test_chain.key(f"{federation.name} member")
+    del federation.admitted[me]
+    federation.propose()
+    leaves = parse_evidence(federation.evidence.pop(1)).set_leaves
+    alice.step()
+    assert typed(lines).returncode == 2  # nothing to open yet
+    new_key_file(tmp_path / "member.key", member)
+    ask = [line.replace("MEMBER.key", str(tmp_path / "member.key")) for line in lines]
+    assert typed(ask, "veriflock consortium ").returncode == 0
+    proposed = federation.chain().proposed(1)
+    assert proposed is not None
+    answer = Openings(Leaves(set_leaves=leaves, rows={}), counted=0).answer(Tree.SET, slot=0, index=slot)
+    answering = federation.ledger.answer_call(federation.spec, proposed.result, address(member), answer)
+    federation.outbox.send("answer", answering)
+    done = typed(lines)
+    assert "receiptBroken" in done.stdout
+    assert federation.chain().state_of(1) == RoundState.VOID
 
 
 VOTES_AGAINST = {
