@@ -18,7 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from vectors import Vector, example, of_envelopes, of_messages, of_numbers, of_trees  # noqa: E402
+from vectors import Vector, example, of_disputes, of_envelopes, of_messages, of_numbers, of_trees  # noqa: E402
 
 VECTORS = REPOSITORY / "tests" / "vectors"
 PAGE = REPOSITORY / "docs" / "protocol.md"
@@ -41,6 +41,8 @@ FILES: dict[str, Callable[[], list[Vector]]] = {
     "reputation/refused.json": of_numbers.reputation_refused,
     "payouts/accepted.json": of_numbers.payouts_accepted,
     "payouts/refused.json": of_numbers.payouts_refused,
+    "disputes/accepted.json": of_disputes.accepted,
+    "disputes/refused.json": of_disputes.refused,
 }
 
 

@@ -197,6 +197,8 @@ ROUNDS = {
     "eight of ten, as in the demo": (10**17, 10, {slot: 300_000_000 + slot * 7_000_003 for slot in range(8)}),
     "one wei": (1, 3, {0: 500_000_000, 2: 700_000_000}),
     "no budget": (0, 3, {0: 500_000_000, 2: 700_000_000}),
+    "everything that a ledger can hold, the best of 256 alone": ((1 << 120) - 1, 256, {0: 1_000_000_000}),
+    "the same to the best and the worst that there are": ((1 << 120) - 1, 256, {3: 980_769_230, 9: 995_024}),
     "all of 256 slots": (123_456_789, 256, {slot: 1 + slot * 3_000_000 for slot in range(256)}),
 }
 
@@ -224,6 +226,8 @@ def payouts_refused() -> list[Vector]:
         "rounded up": {s: -(-budget * u * e // (n * total)) for s, e in shares.items()},
         "excluded slots' shares go to the others": {s: budget * e // total for s, e in shares.items()},
         "divided before it is multiplied": {s: budget // (n * total) * u * e for s, e in shares.items()},
+        "in whole gwei": {s: wei // 10**9 * 10**9 for s, wei in right.items()},
+        "over everybody's reputations": {s: budget * u * e // (n * (total + 300_000_000)) for s, e in shares.items()},
         "equal shares": dict.fromkeys(shares, budget // n),
         "over the counted instead of the cohort": {s: budget * u * e // (4 * total) for s, e in shares.items()},
         "the rest to the lowest slot": {1: right[1] + budget * u // n - sum(right.values()), 4: right[4], 7: right[7]},

@@ -12,7 +12,10 @@ from coordinator import anvil
 from scripts.compile_contracts import compile_all
 
 ROOT = Path(__file__).resolve().parents[2]
-HARNESSES = tuple(ROOT / "contracts" / "test" / f"{name}.sol" for name in ("MessagesHarness", "SignaturesHarness"))
+HARNESSES = tuple(
+    ROOT / "contracts" / "test" / f"{name}.sol"
+    for name in ("MessagesHarness", "SignaturesHarness", "LibrariesHarness", "TwinsHarness")
+)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ The ledger behind the predicates is a stand-in that answers from a table; whole 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,21 @@ from coordinator import anvil
 from protocol.disputes import Predicate
 from protocol.errors import UnavailableError
 from protocol.hashing import keccak256
-from protocol.keys import to_hex
+from protocol.keys import address, to_hex
+from protocol.messages import Domain
 from protocol.openings import NO_LINE, NO_SUMS, Leaves, Openings, RowChunk, SetLeaf
+from protocol.outcomes import slots_of
 from protocol.rulebook import Rule
 from protocol.trees import SET_LEAF_COUNTED_BYTES
-from tests.support.drafts import DIMENSION, RULES, Draft, usual
+from scripts.drafts import Draft, honest
+from tests.support.drafts import DIMENSION, RULES, key_of, some_spec, usual
 from tests.support.lies import LIES, Lie
 from verifier.refutation.reconstruction import Published, reconstruct
 from verifier.refutation.search import search
 from verifier.refutation.statement import Facts, Family, Statement
 from verifier.replay import kept_range
 
+VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "disputes" / "accepted.json"
 LEDGER = bytes(18) + b"\xbe\xef"
 ANSWERING = bytes.fromhex("365f5f37365f20545f5260205ff3")
 """calldatacopy(0, 0, size); return sload(keccak256(calldata)): a contract that answers what its storage says."""
@@ -215,3 +221,37 @@ def reach(draft: Draft, slot: int) -> int:
     rows = {s: np.frombuffer(b"".join(draft.rows[s]), "<i2").astype(np.int64) for s in draft.slots}
     distances = sorted(int(((rows[slot] - rows[s]) ** 2).sum()) for s in draft.slots if s != slot)
     return distances[len(draft.slots) - draft.spec.f - 3]
+
+
+KRUM = [item for item in json.loads(VECTORS.read_text(encoding="utf-8")) if item["what"] == "krum"]
+
+
+@pytest.mark.parametrize("vector", KRUM, ids=lambda vector: str(vector["comment"]))
+def test_the_contract_selects_by_the_scores_of_the_vectors(vector: dict[str, Any], judge: Judge) -> None:
+    rows = {slot: np.array(row, dtype=np.int16) for slot, row in enumerate(vector["rows"])}
+    keys = dict(enumerate(sorted((key_of(f"krum {slot}") for slot in rows), key=address)))
+    cohort, base = tuple(address(key) for key in keys.values()), np.zeros(len(rows[0]), dtype=np.int32)
+    draft = honest(
+        some_spec("krum", cohort, base, f=vector["f"], norm_bound=0),
+        cohort,
+        keys,
+        rows,
+        base,
+        enclave_key=key_of("enclave"),
+        domain=Domain(chain_id=31337, ledger=LEDGER),
+    )
+    assert slots_of(draft.selected) == vector["order"][:1]
+    for chosen in draft.slots:
+        draft.selected = 1 << chosen
+        facts, openings = draft.facts(), Openings(draft.leaves(), counted=draft.counted)
+        ask = judge(facts)
+        for other in draft.slots:
+            both = openings.gram_line(0, chosen), openings.gram_line(0, other)
+            reaches = reach(draft, chosen), reach(draft, other)
+            said, _ = ask(say(draft, Family.GRAM, "selectionDiffers", facts.outcomes, *both, *reaches))
+            is_before = vector["order"].index(other) < vector["order"].index(chosen)
+            assert said == ("found" if is_before else "NotRefuted"), (chosen, other)
+            for wrong in (-1, 1):
+                off = reaches[0] + wrong, reaches[1]
+                said, _ = ask(say(draft, Family.GRAM, "selectionDiffers", facts.outcomes, *both, *off))
+                assert said == "WrongRank", (chosen, other)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from eth_account import Account
 from protocol_examples import VECTORS, vectors
 
+FOLDERS = ("messages", "trees", "fixedpoint", "encoding", "outcomes", "reputation", "payouts", "disputes")
 ROOT = VECTORS.parent.parent
 EXAMPLE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").split("<!-- example: end -->")[0]
 
@@ -32,13 +33,13 @@ def test_refused_vectors_outnumber_accepted_ones_and_name_one_defect_each() -> N
     by_folder: dict[str, list[int]] = {}
     for name in names:
         folder, refused = name.split("/")[0], "refused" in name
-        if folder not in ("messages", "trees", "fixedpoint", "encoding", "outcomes", "reputation", "payouts"):
+        if folder not in FOLDERS:
             continue
         by_folder.setdefault(folder, [0, 0])[refused] += len(vectors(name))
         if refused:
             assert all(vector["defect"] for vector in vectors(name))
     assert {folder: counts for folder, counts in by_folder.items() if counts[1] <= counts[0]} == {}
-    assert len(by_folder) == 7
+    assert set(by_folder) == set(FOLDERS)
 
 
 def test_the_example_holds_by_plain_hashes() -> None:
