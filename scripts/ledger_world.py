@@ -7,7 +7,8 @@ Must not know:   models, enclaves, or why a round is run; keys are derived from 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,8 +82,11 @@ def default_terms(**changes: object) -> Terms:
 class LedgerWorld:
     """One federation with its contracts, members, one coordinator, one enclave and its participants."""
 
-    def __init__(self, rpc: str, name: str, *, participants: int, terms: Terms | None = None) -> None:
+    def __init__(
+        self, rpc: str, name: str, *, participants: int, terms: Terms | None = None, genesis: bytes = GENESIS
+    ) -> None:
         self.rpc = rpc
+        self.genesis = genesis
         self.terms = terms or default_terms()
         self.name = name.encode()
         self.federation = sha256(b"federation", self.name)
@@ -104,9 +108,21 @@ class LedgerWorld:
 
     def account(self, name: str) -> bytes:
         """An address that follows from its name, with money; the chain signs for it."""
-        address = keys.address(sha256(b"account", self.name, name.encode()))
+        address = keys.address(self.key(name))
         self.ask("anvil_setBalance", keys.to_hex(address), hex(10_000 * ETHER))
         return address
+
+    def key(self, name: str) -> bytes:
+        """The key of an account."""
+        return sha256(b"account", self.name, name.encode())
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Whatever happens within has not happened afterwards."""
+        snapshot, terms = self.ask("evm_snapshot"), self.terms
+        yield
+        self.ask("evm_revert", snapshot)
+        self.terms = terms
 
     def ask(self, method: str, *parameters: object) -> object:
         """One JSON-RPC call."""
@@ -114,15 +130,18 @@ class LedgerWorld:
 
     def send(self, contract: str, function: str, *arguments: object, sender: bytes, value: int = 0) -> int:
         """Sends a transaction, returns its gas.  Raises Refused when it reverts."""
-        data = self._interfaces[contract].call_data(function, *arguments)
+        data = self.call_data(contract, function, *arguments)
         return self._transact(function, self.addresses[contract], data, sender, value)
+
+    def call_data(self, contract: str, function: str, *arguments: object) -> bytes:
+        """The data of a call."""
+        return self._interfaces[contract].call_data(function, *arguments)
 
     def read(self, contract: str, function: str, *arguments: object) -> list[Any]:
         """What a view returns."""
-        interface = self._interfaces[contract]
-        data = "0x" + interface.call_data(function, *arguments).hex()
+        data = "0x" + self.call_data(contract, function, *arguments).hex()
         answer = self.ask("eth_call", {"to": keys.to_hex(self.addresses[contract]), "data": data}, "latest")
-        return interface.returned(function, bytes.fromhex(str(answer)[2:]))
+        return self._interfaces[contract].returned(function, bytes.fromhex(str(answer)[2:]))
 
     def now(self) -> int:
         """Timestamp of the newest block."""
@@ -220,7 +239,7 @@ class LedgerWorld:
             ),
             "Participants": (self.federation, consortium, ledger, ETHER // 10),
             "Enclaves": (self.federation, consortium, ledger),
-            "RoundLedger": (self.federation, consortium, participants, enclaves, disputes, GENESIS, -24, ETHER),
+            "RoundLedger": (self.federation, consortium, participants, enclaves, disputes, self.genesis, -24, ETHER),
             "Disputes": (self.federation, ledger, consortium, enclaves, *predicates, ETHER // 100),
         }
         for name in NAMES:
