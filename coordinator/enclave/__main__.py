@@ -16,7 +16,7 @@ from coordinator.enclave.identity import parse_launch
 from coordinator.enclave.session import Session
 from protocol.attestation.protections import Protection, describe
 from protocol.encoding import Fields
-from protocol.errors import VerificationError
+from protocol.errors import VerificationError, VeriflockError
 from protocol.framing import HEADER_BYTES, encode_frame, parse_body, parse_header
 
 DOOR_FD, PLATFORM_FD = 3, 4
@@ -28,8 +28,8 @@ STORE_TIMEOUT_S = 120.0
 class Line:
     """Frames over one socket."""
 
-    def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
 
     def send(self, message: dict[str, Any]) -> None:
         """One frame."""
@@ -77,9 +77,13 @@ class PlatformLine:
     def advance(self, *, version: int, previous: bytes, state: bytes) -> None:
         """Counts sealed state up; raises EOFError where it does not follow, since somebody else has gone on then."""
         try:
-            self._ask({"op": "advance", "version": version, "previous": previous, "state": state})
-        except VerificationError as error:
+            reply = self._ask({"op": "advance", "version": version, "previous": previous, "state": state})
+            counted = reply.uint("version")
+            reply.done()
+        except VeriflockError as error:
             raise EOFError("the platform's counter is not where this enclave left it") from error
+        if counted != version:
+            raise EOFError(f"the platform counted version {counted}, and not {version}")
 
     def _ask(self, request: dict[str, Any]) -> Fields:
         self._line.send(request)
@@ -87,6 +91,26 @@ class PlatformLine:
         if reply is None or "error" in reply:
             raise VerificationError("the platform refused", actual=reply)
         return Fields(reply, "reply of the platform")
+
+
+class HostDisk:
+    """Where sealed state is kept: with the host, through the door."""
+
+    def __init__(self, door: Line) -> None:
+        self._door = door
+
+    def store(self, name: str, blob: bytes) -> None:
+        """Returns when the host said that the blob is durable.  Raises EOFError or OSError where it said anything else.
+
+        Never an error of ours: that could become a reply, and the enclave would live on with what is not durable.
+        """
+        self._door.send({"op": "store", "name": name, "blob": blob})
+        try:
+            reply = self._door.receive(STORE_TIMEOUT_S)
+        except VeriflockError as error:
+            raise EOFError("the host's answer to a store is no frame") from error
+        if reply != {"op": "stored", "name": name}:
+            raise EOFError("the host did not say that sealed state is durable")
 
 
 def main(protections: Protection) -> None:
@@ -104,17 +128,13 @@ def main(protections: Protection) -> None:
 
 
 def _serve(protections: Protection) -> None:
-    door, platform = Line(DOOR_FD), Line(PLATFORM_FD)
+    door, platform = (Line(socket.socket(fileno=fd)) for fd in (DOOR_FD, PLATFORM_FD))
     launch = platform.receive(PLATFORM_TIMEOUT_S)
     if launch is None:
         return
 
-    def store(name: str, blob: bytes) -> None:
-        door.send({"op": "store", "name": name, "blob": blob})
-        reply = door.receive(STORE_TIMEOUT_S)
-        if reply is None or reply.get("op") != "stored" or reply.get("name") != name:
-            raise EOFError("the host did not say that sealed state is durable")
-
-    session = Session(parse_launch(launch), platform=PlatformLine(platform), store=store, protections=protections)
+    session = Session(
+        parse_launch(launch), platform=PlatformLine(platform), store=HostDisk(door).store, protections=protections
+    )
     while (request := door.receive(None)) is not None:
         door.send(session.handle(request))

@@ -9,7 +9,8 @@ Spec: docs/protocol.md section 9.  Every field of a request is the host's word a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from coordinator.enclave import identity
@@ -91,9 +92,15 @@ class Session:
         self._resumable: SealedRound | None = None
         self._round: Round | None = None
         self._last_round = 0
+        self._is_over = False
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The reply to one request.  An error of ours becomes a reply; nothing of a payload is in it."""
+        """The reply to one request.  An error of ours becomes a reply; nothing of a payload is in it.
+
+        Raises: EOFError where state was not stored and counted.  The process ends; whoever goes on gets it again.
+        """
+        if self._is_over:
+            raise EOFError("state of this enclave was not counted")
         fields = Fields(request, "request")
         try:
             op = fields.text("op", 32)
@@ -115,7 +122,8 @@ class Session:
             raise VerificationError("sealed state", expected=expected, actual=sorted(sealed))
         if self._launch.fresh:
             who = identity.give_birth(self._launch, protections=self._protections, quote=self._platform.quote)
-            self._store(KEYS, self._sealed(KEYS, who.encode()))
+            with self._or_end():
+                self._store(KEYS, self._sealed(KEYS, who.encode()))
             # dies here: the host has keys that nobody was told of; the next start unseals the same ones
         else:
             who = identity.parse_identity(self._unseal(KEYS, sealed[KEYS]))
@@ -143,7 +151,8 @@ class Session:
             if (version, previous) != (self._version + 1, self._state_hash):
                 expected = f"version {self._version} as the platform counted it, or the next"
                 raise VerificationError("sealed state was rolled back", expected=expected, actual=f"version {version}")
-            self._advance(digest)
+            with self._or_end():
+                self._advance(digest)
         self._last_round, self._resumable = last_round, resumable
 
     def open(self, request: Fields) -> dict[str, Any]:
@@ -168,29 +177,32 @@ class Session:
             opened.signed = self._resumable.signed
         elif spec.round_id <= self._last_round:
             raise SpecMismatchError("round of the spec", expected=f"after {self._last_round}", actual=spec.round_id)
-        self._round, self._resumable, self._last_round = opened, None, spec.round_id
-        self._seal_round()
+        self._adopt(opened, last_round=spec.round_id)
+        self._resumable = None
         return {"round": spec.round_id}
 
     def submit(self, request: Fields) -> dict[str, Any]:
         """A receipt for a sealed update, or the reason why there is none."""
-        state = self._open_round()
+        before = self._open_round()
+        # on a copy: what is not counted yet must be nowhere, or the next request would rest on it
+        state = before.copy()
         participant, sealed = request.bytes("participant", 20), request.bytes("sealed")
-        before = dict(state.refusals)
         try:
             slot = state.slot_of(participant)
             receipt, is_new = state.submit(slot, self._unseal_update(state, slot, sealed), self._launch.domain)
         except RefusedError as refused:
-            if state.refusals != before:
-                self._seal_round()
+            if state.refusals != before.refusals:
+                self._adopt(state)
             return _refusal(refused.cause, refused.reason)
         except (AlreadyReceivedError, NotInCohortError) as error:
             return _refusal(error, Reason.NONE)
         except VeriflockError as error:
             return _refusal(error, Reason.UNOPENED)
         if is_new:
-            self._seal_round()
+            self._adopt(state)
             # dies here: the update is in and nobody was told; sent again, it gets the same receipt
+        else:
+            self._round = state  # the row at most, which is not sealed
         signature = self._who().sign(receipt.digest(self._launch.domain))
         return {"receipt": receipt.to_map(), "signature": signature, "slot": slot}
 
@@ -232,8 +244,7 @@ class Session:
         """Forget a round that is settled or void on the ledger."""
         round_id = request.uint("round")
         if self._round is not None and self._round.spec.round_id == round_id:
-            self._round = None
-            self._seal_round()
+            self._adopt(None)
         return {}
 
     def _introduction(self) -> dict[str, Any]:
@@ -262,8 +273,7 @@ class Session:
             outcomes=computed.outcomes,
             set_leaves=computed.set_leaves,
         )
-        self._round = state
-        self._seal_round()
+        self._adopt(state)
         # dies here: the result is signed and sealed and nobody has it; the next close returns it
 
     def _compute(self, state: Round, *, recheck: list[int]) -> Computed:
@@ -318,19 +328,37 @@ class Session:
             # without what came instead: the host reads this answer, and what stands in the wrong field may be a row
             raise EncodingError(show(error.what), expected=error.expected) from None
 
-    def _seal_round(self) -> None:
-        value = None if self._round is None else decode_map(encode_round(self._round), max_bytes=1 << 26)
-        state = {
-            "version": self._version + 1,
-            "previous": self._state_hash,
-            "last_round": self._last_round,
-            "round": value,
-        }
-        blob = self._sealed(ROUND, encode(state))
-        self._store(ROUND, blob)
-        # dies here: the host has the next state and nothing of it left; the next start goes on with it, or without
-        self._advance(sha256(blob))
-        # dies here: the host has the newest state; the next start takes no other
+    def _adopt(self, state: Round | None, *, last_round: int | None = None) -> None:
+        """1. sealed  2. durable at the host  3. counted by the platform  4. what this enclave goes on from."""
+        last_round = self._last_round if last_round is None else last_round
+        with self._or_end():
+            value = None if state is None else decode_map(encode_round(state), max_bytes=1 << 26)
+            sealed = {
+                "version": self._version + 1,
+                "previous": self._state_hash,
+                "last_round": last_round,
+                "round": value,
+            }
+            blob = self._sealed(ROUND, encode(sealed))
+            self._store(ROUND, blob)
+            # dies here: the host has the next state and nothing of it left; the next start goes on with it, or without
+            self._advance(sha256(blob))
+            # dies here: the host has the newest state; the next start takes no other
+        self._round, self._last_round = state, last_round
+
+    @contextmanager
+    def _or_end(self) -> Iterator[None]:
+        """Whatever fails in here ends the enclave.
+
+        An error that became a reply would leave a living enclave beside sealed state that it does not go on from: the
+        host answers a `store` with garbage, has what comes next handed out, and starts another one from older state.
+        """
+        self._is_over = True
+        try:
+            yield
+        except VeriflockError as error:
+            raise EOFError(f"state was not stored and counted: {error}") from error
+        self._is_over = False
 
     def _advance(self, state_hash: bytes) -> None:
         self._platform.advance(version=self._version + 1, previous=self._state_hash, state=state_hash)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from coordinator.door import MAX_TEXT
-from protocol import keys, sealing, trees
+from coordinator.enclave.__main__ import HostDisk, Line, PlatformLine
+from coordinator.platform.cli import installed
+from coordinator.platform.sockets import read_frame, write_frame
+from protocol import fixedpoint, keys, sealing, trees
 from protocol.encoding import encode
+from protocol.errors import EncodingError
+from protocol.framing import MAX_FRAME_BYTES, encode_frame
 from protocol.hashing import sha256
 from protocol.messages import Receipt, RoundResult, Spec
 from protocol.sealing import Payload
-from tests.unit.platform_world import copy_tree, eventually, look, start
-from tests.unit.test_enclave import COHORT, KEY_OF, LAUNCH, Hardware, Host, payload_of, row_of, seal, send
+from tests.unit.platform_world import Platform, copy_tree, eventually, look, start
+from tests.unit.test_enclave import BASE, COHORT, KEY_OF, LAUNCH, Hardware, Host, payload_of, row_of, seal, send
 
 
 @pytest.fixture
@@ -200,6 +209,190 @@ def test_an_enclave_that_was_replaced_while_it_lived_ends_without_an_effect(host
     with pytest.raises(EOFError):
         send(host, spec, 0)
     assert "receipt" in send(newer, spec, 0)
+
+
+FALSE_ANSWERS = {
+    "no CBOR": b"\0\0\0\1\xff",
+    "no map": b"\0\0\0\1\x80",
+    "empty": bytes(4),
+    "too long": (MAX_FRAME_BYTES + 1).to_bytes(4),
+    "cut in the header": b"\0\0",
+    "cut in the body": encode_frame({"op": "stored", "name": "round"})[:-1],
+    "nothing": b"",
+    "another op": encode_frame({"op": "close", "commitments": {}, "undelivered": {}}),
+    "another name": encode_frame({"op": "stored", "name": "keys "}),
+    "more than asked": encode_frame({"op": "stored", "name": "round", "more": 1}),
+    "an error": encode_frame({"error": "NoSpace", "message": "no space left"}),
+}
+"""What a host may write instead of `stored`, before it closes its end."""
+
+DEEDS = ["open", "submit", "refuse", "close", "finish"]
+"""Whatever changes state, of a round with four receipts."""
+
+
+class LyingHost(Host):
+    """Answers through the enclave's own door, and at some point not as it should."""
+
+    lie: bytes | None = None
+
+    def store(self, name: str, blob: bytes) -> None:
+        ours, its = socket.socketpair()
+        with ours, its:
+            ours.sendall(encode_frame({"op": "stored", "name": name}) if self.lie is None else self.lie)
+            ours.shutdown(socket.SHUT_WR)
+            HostDisk(Line(its)).store(name, blob)
+        self.blobs[name] = blob
+
+
+def in_round(host: Host) -> Spec:
+    """A round with four receipts."""
+    spec = opened(host)
+    for slot in range(4):
+        assert "receipt" in send(host, spec, slot)
+    return spec
+
+
+def do(host: Host, spec: Spec, deed: str) -> dict[str, Any]:
+    if deed == "open":
+        return host.open(host.spec(round_id=2))
+    if deed == "submit":
+        return send(host, spec, 4)
+    if deed == "refuse":
+        return send(host, spec, 5, round_id=9)
+    return host.close() if deed == "close" else host.ask(op="finish", round=1)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("lie", FALSE_ANSWERS.values(), ids=FALSE_ANSWERS)
+def test_whatever_else_a_host_answers_a_store_with_ends_the_enclave_before_anything_leaves(
+    tmp_path: Path, deed: str, lie: bytes
+) -> None:
+    host = LyingHost(tmp_path)
+    spec = in_round(host)
+    fed = {slot: seal(host, spec, slot, sealing.encode_payload(payload_of(spec, slot))) for slot in range(4)}
+    host.lie, known, told = lie, dict(host.blobs), len(host.seen)
+    with pytest.raises((EOFError, OSError)):
+        do(host, spec, deed)
+    host.lie = None
+    for again in (deed, "close"):  # nor is it handed out when it is asked for once more
+        with pytest.raises(EOFError, match="not counted"):
+            do(host, spec, again)
+    assert (host.blobs, host.seen[told:]) == (known, [])
+    assert RoundResult.from_map(back(host, known, fed).close()["result"]).counted == 0b1111
+
+
+@pytest.mark.parametrize("lie", FALSE_ANSWERS.values(), ids=FALSE_ANSWERS)
+def test_an_enclave_whose_keys_the_host_did_not_keep_is_not_introduced(
+    tmp_path: Path, lie: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LyingHost, "lie", lie)
+    with pytest.raises((EOFError, OSError)):
+        LyingHost(tmp_path)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("at", ["_store", "_advance"])
+def test_an_error_between_a_change_and_its_count_is_no_reply(
+    host: Host, deed: str, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = in_round(host)
+
+    def fail(*_: object) -> None:
+        raise EncodingError("an error of ours")
+
+    monkeypatch.setattr(host.session, at, fail)
+    with pytest.raises(EOFError, match="an error of ours"):
+        do(host, spec, deed)
+    monkeypatch.undo()
+    with pytest.raises(EOFError, match="not counted"):
+        do(host, spec, "close")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\0\0\0\1\xff",
+        b"",
+        (MAX_FRAME_BYTES + 1).to_bytes(4),
+        encode_frame({"error": "it does not follow"}),
+        encode_frame({}),
+        encode_frame({"version": 6}),
+        encode_frame({"version": 5, "more": 1}),
+    ],
+)
+def test_an_advance_that_was_not_granted_in_as_many_words_ends_the_enclave(answer: bytes) -> None:
+    ours, its = socket.socketpair()
+    with ours, its:
+        ours.sendall(answer)
+        ours.shutdown(socket.SHUT_WR)
+        with pytest.raises((EOFError, OSError)):
+            PlatformLine(Line(its)).advance(version=5, previous=bytes(32), state=bytes(32))
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """One whose enclaves are ours."""
+    base = tmp_path_factory.mktemp("real")
+    running = start(base / "dir", base / "s", installed())
+    try:
+        yield running
+    finally:
+        running.process.terminate()
+        running.process.wait(20)
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+
+
+class Process:
+    """An enclave's process, asked through its door."""
+
+    spec = Host.spec
+
+    def __init__(self, door: socket.socket, blobs: dict[str, bytes]) -> None:
+        self.door, self.blobs = door, blobs
+        self.hello = self.ask(op="start", sealed=dict(blobs))
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        write_frame(self.door, request)
+        while (reply := self.read()).get("op") == "store":
+            self.blobs[reply["name"]] = reply["blob"]
+            write_frame(self.door, {"op": "stored", "name": reply["name"]})
+        return reply
+
+    def read(self) -> dict[str, Any]:
+        reply = read_frame(self.door, max_bytes=1 << 20)
+        assert reply is not None
+        return reply
+
+    def rest(self) -> bytes:
+        """What comes until the process has closed its end."""
+        data = b""
+        with contextlib.suppress(ConnectionResetError):  # it left something unread
+            while part := self.door.recv(1 << 16):
+                data += part
+        return data
+
+
+@pytest.mark.parametrize("lie", ["no CBOR", "too long", "another op", "more than asked"])
+def test_a_process_that_is_lied_to_about_its_result_ends_and_does_not_give_it(platform: Platform, lie: str) -> None:
+    launch = {name: getattr(LAUNCH, name) for name in ("federation", "ledger", "operator", "nonce")}
+    launch |= {"charter": LAUNCH.charter.encode()}
+    close = {"op": "close", "commitments": {}, "undelivered": {}}
+    blobs: dict[str, bytes] = {}
+    with platform.launch(**launch) as door:
+        enclave = Process(door, blobs)
+        spec = enclave.spec()  # type: ignore[misc]
+        enclave.ask(op="open", spec=spec.to_map(), cohort=COHORT, base=fixedpoint.encode_model(BASE))
+        for slot in range(4):
+            sealed = seal(enclave, spec, slot, sealing.encode_payload(payload_of(spec, slot)))  # type: ignore[arg-type]
+            assert "receipt" in enclave.ask(op="submit", participant=COHORT[slot], sealed=sealed)
+        write_frame(door, close)
+        assert enclave.read()["op"] == "store"
+        door.sendall(FALSE_ANSWERS[lie] + encode_frame(close))
+        assert enclave.rest() == b""
+    with platform.launch(**launch, fresh=False) as door:
+        again = Process(door, blobs)
+        assert (again.hello["phase"], again.hello["missing"]) == ("collecting", [0, 1, 2, 3])
 
 
 def test_an_enclave_that_crashes_leaves_no_core_file(tmp_path: Path) -> None:
