@@ -11,6 +11,27 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from changes import (
+    OTHER,
+    add,
+    aggregate,
+    column_leaf,
+    columns,
+    committed,
+    gram,
+    gram_leaf,
+    model,
+    model_leaf,
+    outcome,
+    promised,
+    put,
+    row_leaf,
+    select_another,
+    set_leaf,
+    totals,
+    two_receipts,
+    two_results,
+)
 from drafts import MODEL_EXPONENT, Draft, Rows, honest, some_rows
 from ledger_world import ETHER, LedgerWorld, Round, default_terms
 from protocol import keys, trees
@@ -20,19 +41,17 @@ from protocol.hashing import sha256
 from protocol.keys import sign
 from protocol.messages import Unavailable, chain_hash
 from protocol.openings import Openings, Tree
-from protocol.outcomes import parse_outcome, slots_of
 from protocol.rulebook import RULE_NAMES
 from protocol.terms import Terms
-from protocol.trees import SetLeaf
+from protocol.trees import ROW_LEAF, SetLeaf
 from verifier.refutation.search import search
-from verifier.refutation.statement import SignedResult, Statement
+from verifier.refutation.statement import Statement
 
 DIMENSION = 6090
 """The demo's model: 381 leaves of the column tree, 24 of a row, two chunks of the Gram tree."""
 NORM_BOUND = 1 << 36
 LOUD = 5000
 """Every coordinate of a row that is over the bound."""
-OTHER = sha256(b"another update")
 COLUMN = 130
 """The leaf of the column tree that is wrong."""
 CLAIM_S = 3600
@@ -233,105 +252,39 @@ def _request(world: LedgerWorld, draft: Draft, tree: Tree, member: bytes) -> Non
 # -- what is wrong
 
 
-def _more(data: bytes, at: int, size: int) -> bytes:
-    """The big-endian number there, one larger."""
-    number = int.from_bytes(data[at : at + size]) + 1
-    return data[:at] + (number % (1 << 8 * size)).to_bytes(size) + data[at + size :]
-
-
-def _column(draft: Draft) -> None:
-    columns = draft.columns[COLUMN].columns
-    draft.column(COLUMN, columns=bytes([columns[0] ^ 1]) + columns[1:])
-
-
-def _aggregate(draft: Draft) -> None:
-    tail = draft.columns[COLUMN].data[64:]
-    draft.column(COLUMN, tail=bytes([tail[0] ^ 1]) + tail[1:])
-
-
-def _short(draft: Draft) -> None:
-    draft.columns[COLUMN] = replace(draft.columns[COLUMN], data=draft.columns[COLUMN].data[4:])
-
-
-def _total(draft: Draft) -> None:
-    draft.column(COLUMN, totals=_more(draft.columns[COLUMN].totals, 20, 4))
-
-
-def _outcome(name: str) -> Callable[[Draft], None]:
-    return lambda draft: draft.outcome(1, **{name: getattr(parse_outcome(draft.outcomes[1]), name) + 1})
-
-
-def _change(what: str, index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    """Another leaf."""
-
-    def tell(draft: Draft) -> None:
-        leaves: list[bytes] = getattr(draft, what)
-        leaves[index] = change(leaves[index])
-
-    return tell
-
-
-def _gram(chunk: int, entry: int) -> Callable[[Draft], None]:
-    """A number of the second line after a chunk."""
-
-    def tell(draft: Draft) -> None:
-        index = chunk * len(draft.slots) + 1
-        _change("gram", index, lambda leaf: _more(leaf, 8 * entry, 8))(draft)
-
-    return tell
-
-
 def _absent(draft: Draft) -> None:
-    draft.receipts.append(draft.receipt(0, draft.update(0).hash_struct()))
-    draft.set_leaves[0] = SetLeaf().encode()
-
-
-def _padding(draft: Draft) -> None:
-    draft.rows[0][-1] = draft.rows[0][-1][:-1] + b"\1"
-    draft.resign(0)
-
-
-def _two_results(draft: Draft) -> None:
-    other = replace(draft.result(), new_model=OTHER)
-    signature = sign(draft.enclave_key, other.digest(draft.domain))
-    draft.results += [draft.signed(), SignedResult(result=other, signature=signature)]
-
-
-def _two_receipts(draft: Draft) -> None:
-    draft.receipts += [draft.receipt(0, draft.update(0).hash_struct()), draft.receipt(0, OTHER)]
-
-
-def _select(draft: Draft) -> None:
-    draft.selected ^= 1 << slots_of(draft.selected)[0] | 1 << draft.others[0]
+    """Somebody with a receipt is not in the set."""
+    promised(0)(draft)
+    set_leaf(0, lambda leaf: SetLeaf().encode())(draft)
 
 
 WRONG = (
-    Wrong(name=f"F1 columnDiffers, {PLAIN}", tell=_column),
-    *(Wrong(name=f"F2 aggregateDiffers, {rule}", tell=_aggregate) for rule in RULE_NAMES),
+    Wrong(name=f"F1 columnDiffers, {PLAIN}", tell=columns(COLUMN, 0)),
+    *(Wrong(name=f"F2 aggregateDiffers, {rule}", tell=aggregate(COLUMN, 0)) for rule in RULE_NAMES),
     Wrong(name=f"F3 receiptBroken, {PLAIN}", tell=_absent),
-    Wrong(name=f"F3 commitmentBroken, {PLAIN}", tell=lambda draft: draft.commitments.update({0: OTHER})),
-    Wrong(name=f"F4 totalDiffers, {PLAIN}", tell=_total),
-    Wrong(name=f"F4 outcomeDiffers, {PLAIN}", tell=_outcome("kept")),
-    Wrong(name=f"F4 productDiffers, {SELECTING}, first chunk (4096 coordinates)", tell=_gram(0, 4)),
-    Wrong(name=f"F4 productDiffers, {SELECTING}, second chunk (1994 coordinates)", tell=_gram(1, 4)),
-    Wrong(name=f"F5 weightDiffers, {PLAIN}", tell=_outcome("weight")),
-    Wrong(name=f"F5 selectionDiffers, {SELECTING}", tell=_select),
-    Wrong(name=f"F5 normsDiffer, {SELECTING}", tell=_gram(1, 1)),
-    Wrong(name=f"F5 productsDiffer, {SELECTING}", tell=_gram(1, 4)),
-    Wrong(name=f"F6 modelDiffers, {PLAIN}", tell=_change("model", 8, lambda leaf: bytes([leaf[0] ^ 1]) + leaf[1:])),
-    Wrong(name=f"F6 modelPaddingDiffers, {PLAIN}", tell=_change("model", -1, lambda leaf: leaf[:-1] + b"\1")),
-    Wrong(name=f"F7 signatureWrong, {PLAIN}", tell=_change("set_leaves", 0, lambda leaf: _more(leaf, 32, 4))),
-    Wrong(name=f"F7 setLeafDiffers, {PLAIN}", tell=_change("set_leaves", 0, lambda leaf: bytes(33))),
-    Wrong(name=f"F7 rowMalformed, {PLAIN}", tell=_padding),
+    Wrong(name=f"F3 commitmentBroken, {PLAIN}", tell=committed(0, OTHER)),
+    Wrong(name=f"F4 totalDiffers, {PLAIN}", tell=totals(COLUMN, COLUMN, "kept", 1)),
+    Wrong(name=f"F4 outcomeDiffers, {PLAIN}", tell=outcome("kept", 1)),
+    Wrong(name=f"F4 productDiffers, {SELECTING}, first chunk (4096 coordinates)", tell=gram([0], [(1, 4)], 1)),
+    Wrong(name=f"F4 productDiffers, {SELECTING}, second chunk (1994 coordinates)", tell=gram([1], [(1, 4)], 1)),
+    Wrong(name=f"F5 weightDiffers, {PLAIN}", tell=outcome("weight", 1)),
+    Wrong(name=f"F5 selectionDiffers, {SELECTING}", tell=select_another),
+    Wrong(name=f"F5 normsDiffer, {SELECTING}", tell=gram([1], [(1, 1)], 1)),
+    Wrong(name=f"F5 productsDiffer, {SELECTING}", tell=gram([1], [(1, 4)], 1)),
+    Wrong(name=f"F6 modelDiffers, {PLAIN}", tell=model(8 * ROW_LEAF, 1)),
+    Wrong(name=f"F6 modelPaddingDiffers, {PLAIN}", tell=model(DIMENSION, 1)),
+    Wrong(name=f"F7 signatureWrong, {PLAIN}", tell=set_leaf(0, lambda leaf: add(leaf, 32, 4, 1, order="big"))),
+    Wrong(name=f"F7 setLeafDiffers, {PLAIN}", tell=set_leaf(0, lambda leaf: bytes(33))),
+    Wrong(name=f"F7 rowMalformed, {PLAIN}", tell=row_leaf(-1, lambda leaf: put(leaf, 511, b"\1"))),
     Wrong(name=f"F7 rowOverBound, {PLAIN}", is_loud=True),
     Wrong(name=f"F7 normOverBound, {SELECTING}", is_loud=True),
-    Wrong(name=f"F7 columnMalformed, {PLAIN}", tell=_short),
+    Wrong(name=f"F7 columnMalformed, {PLAIN}", tell=column_leaf(COLUMN, lambda leaf: leaf[4:])),
     Wrong(
         name=f"F7 preimageMalformed, {PLAIN}", tell=lambda d: d.column(COLUMN, columns=d.columns[COLUMN].columns[2:])
     ),
-    Wrong(name=f"F7 modelMalformed, {PLAIN}", tell=_change("model", 8, lambda leaf: leaf[4:])),
-    Wrong(name=f"F7 gramMalformed, {SELECTING}", tell=_change("gram", 1, lambda leaf: leaf[8:])),
-    Wrong(name=f"F8 twoResults, {PLAIN}", tell=_two_results),
-    Wrong(name=f"F8 twoReceipts, {PLAIN}", tell=_two_receipts),
+    Wrong(name=f"F7 modelMalformed, {PLAIN}", tell=model_leaf(8, lambda leaf: leaf[4:])),
+    Wrong(name=f"F7 gramMalformed, {SELECTING}", tell=gram_leaf(1, lambda leaf: leaf[8:])),
+    Wrong(name=f"F8 twoResults, {PLAIN}", tell=two_results),
+    Wrong(name=f"F8 twoReceipts, {PLAIN}", tell=two_receipts),
 )
 """In the order of docs/protocol.md 7.6."""

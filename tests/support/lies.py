@@ -6,7 +6,7 @@ predicate that must show it.  Where something that follows from it is left as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,28 @@ from protocol.openings import Tree
 from protocol.outcomes import Outcome, Reason, Status, parse_outcome, slots_of
 from protocol.rulebook import RULE_NAMES, Rule
 from protocol.trees import SetLeaf
+from scripts.changes import (
+    FIELDS,
+    OTHER,
+    add,
+    aggregate,
+    column_leaf,
+    columns,
+    committed,
+    gram,
+    gram_leaf,
+    model,
+    model_leaf,
+    outcome,
+    promised,
+    put,
+    row_leaf,
+    select_another,
+    set_leaf,
+    totals,
+    two_receipts,
+    two_results,
+)
 from tests.support.drafts import (
     ABSENT,
     COMMITTED,
@@ -34,7 +56,6 @@ from tests.support.drafts import (
     Rows,
     usual,
 )
-from verifier.refutation.statement import SignedResult
 from verifier.replay import combine, contributions
 
 
@@ -77,27 +98,7 @@ def lie(
     LIES.append(Lie(name=name, function=function, predicate=predicate, tell=tell, **rest))
 
 
-def put(data: bytes, at: int, new: bytes) -> bytes:
-    """`data` with other bytes from `at` on."""
-    assert len(data) >= at + len(new)
-    return data[:at] + new + data[at + len(new) :]
-
-
-def add(data: bytes, at: int, size: int, change: int, *, order: str = "little") -> bytes:
-    """`data` with the integer of `size` bytes at `at` changed, wrapping."""
-    old = int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
-    new = ((old + change) % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
-    return put(data, at, new)
-
-
 # F7 and F3: set leaves
-
-
-def _set(slot: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        draft.set_leaves[slot] = change(draft.set_leaves[slot])
-
-    return tell
 
 
 def _other_s(leaf: bytes) -> bytes:
@@ -151,12 +152,12 @@ def _forgets_who_is_counted(draft: Draft) -> None:
     draft.outcomes[slot] = Outcome(status=Status.ABSENT).word()
 
 
-lie("signatureWrong", 7, "update root in a set leaf", _set(0, lambda leaf: add(leaf, 0, 1, 1)))
-lie("signatureWrong", 7, "samples in a set leaf", _set(0, lambda leaf: add(leaf, 32, 4, 1, order="big")))
-lie("signatureWrong", 7, "r of a signature", _set(8, lambda leaf: add(leaf, 60, 1, 1)))
-lie("signatureWrong", 7, "a signature with the other s", _set(0, _other_s))
-lie("signatureWrong", 7, "v of a signature", _set(0, lambda leaf: leaf[:100] + bytes([leaf[100] - 27])))
-lie("signatureWrong", 7, "a signature of zeros", _set(0, lambda leaf: leaf[:36] + bytes(65)))
+lie("signatureWrong", 7, "update root in a set leaf", set_leaf(0, lambda leaf: add(leaf, 0, 1, 1)))
+lie("signatureWrong", 7, "samples in a set leaf", set_leaf(0, lambda leaf: add(leaf, 32, 4, 1, order="big")))
+lie("signatureWrong", 7, "r of a signature", set_leaf(8, lambda leaf: add(leaf, 60, 1, 1)))
+lie("signatureWrong", 7, "a signature with the other s", set_leaf(0, _other_s))
+lie("signatureWrong", 7, "v of a signature", set_leaf(0, lambda leaf: leaf[:100] + bytes([leaf[100] - 27])))
+lie("signatureWrong", 7, "a signature of zeros", set_leaf(0, lambda leaf: leaf[:36] + bytes(65)))
 lie("signatureWrong", 7, "somebody else's signature", _signed_by_another)
 lie("signatureWrong", 7, "a signature for another spec", _signed_elsewhere(spec=sha256(b"another spec")))
 for _name, _changes in (
@@ -169,15 +170,17 @@ for _name, _changes in (
 lie("signatureWrong", 7, "a signature for another chain", _signed_under(chain_id=1))
 lie("signatureWrong", 7, "a signature for another ledger", _signed_under(ledger=b"another ledger".rjust(20)))
 lie("signatureWrong", 7, "a signature of another message", _signed_as_a_complaint)
-lie("setLeafDiffers", 7, "a counted leaf too short", _set(0, lambda leaf: leaf[:-1]))
-lie("setLeafDiffers", 7, "a counted leaf too long", _set(0, lambda leaf: leaf + b"\0"))
-lie("setLeafDiffers", 7, "an empty leaf", _set(0, lambda leaf: b""))
-lie("setLeafDiffers", 7, "a counted slot's leaf says absent", _set(0, lambda leaf: bytes(33)))
-lie("setLeafDiffers", 7, "an absent slot's leaf says refused", _set(ABSENT, lambda leaf: bytes(32) + b"\2"))
-lie("setLeafDiffers", 7, "a leaf with another reason", _set(REFUSED, lambda leaf: bytes(32) + b"\6"))
-lie("setLeafDiffers", 7, "a leaf with a reason that there is not", _set(REFUSED, lambda leaf: bytes(32) + b"\x0a"))
-lie("setLeafDiffers", 7, "a leaf with something before the reason", _set(REFUSED, lambda leaf: put(leaf, 31, b"\1")))
-lie("setLeafDiffers", 7, "a refused leaf too long", _set(REFUSED, lambda leaf: leaf + b"\0"))
+lie("setLeafDiffers", 7, "a counted leaf too short", set_leaf(0, lambda leaf: leaf[:-1]))
+lie("setLeafDiffers", 7, "a counted leaf too long", set_leaf(0, lambda leaf: leaf + b"\0"))
+lie("setLeafDiffers", 7, "an empty leaf", set_leaf(0, lambda leaf: b""))
+lie("setLeafDiffers", 7, "a counted slot's leaf says absent", set_leaf(0, lambda leaf: bytes(33)))
+lie("setLeafDiffers", 7, "an absent slot's leaf says refused", set_leaf(ABSENT, lambda leaf: bytes(32) + b"\2"))
+lie("setLeafDiffers", 7, "a leaf with another reason", set_leaf(REFUSED, lambda leaf: bytes(32) + b"\6"))
+lie("setLeafDiffers", 7, "a leaf with a reason that there is not", set_leaf(REFUSED, lambda leaf: bytes(32) + b"\x0a"))
+lie(
+    "setLeafDiffers", 7, "a leaf with something before the reason", set_leaf(REFUSED, lambda leaf: put(leaf, 31, b"\1"))
+)
+lie("setLeafDiffers", 7, "a refused leaf too long", set_leaf(REFUSED, lambda leaf: leaf + b"\0"))
 lie("setLeafDiffers", 7, "an outcome with another reason", lambda d: d.outcome(REFUSED, reason=Reason.NORM))
 lie(
     "setLeafDiffers",
@@ -190,65 +193,27 @@ lie("setLeafDiffers", 7, "a counted slot is forgotten", _forgets_who_is_counted)
 lie("setLeafDiffers", 7, "no samples where they weigh", lambda d: d.resign(0, samples=0), rules=("weighted-mean",))
 
 
-def _commit(slot: int, update: bytes | None) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        if update is None:
-            del draft.commitments[slot]
-        else:
-            draft.commitments[slot] = update
-
-    return tell
-
-
 def _unopened_without(draft: Draft) -> None:
     del draft.commitments[UNDELIVERED]
     draft.set_leaves[UNDELIVERED] = SetLeaf(reason=Reason.UNOPENED).encode()
     draft.outcome(UNDELIVERED, reason=Reason.UNOPENED)
 
 
-OTHER = sha256(b"another update")
-
-lie("commitmentBroken", 3, "another update than the committed one", _commit(COMMITTED, OTHER))
-lie("commitmentBroken", 3, "a committed slot is absent", _commit(ABSENT, OTHER))
-lie("commitmentBroken", 3, "a committed slot is refused", _commit(REFUSED, OTHER))
-lie("commitmentBroken", 3, "undelivered without a commitment", _commit(UNDELIVERED, None))
+lie("commitmentBroken", 3, "another update than the committed one", committed(COMMITTED, OTHER))
+lie("commitmentBroken", 3, "a committed slot is absent", committed(ABSENT, OTHER))
+lie("commitmentBroken", 3, "a committed slot is refused", committed(REFUSED, OTHER))
+lie("commitmentBroken", 3, "undelivered without a commitment", committed(UNDELIVERED, None))
 lie("commitmentBroken", 3, "not opened without a commitment", _unopened_without)
 
 
-def _promised(slot: int, update: bytes = OTHER) -> Callable[[Draft], None]:
-    return lambda draft: draft.receipts.append(draft.receipt(slot, update))
-
-
-def _two_receipts(draft: Draft) -> None:
-    draft.receipts += [draft.receipt(0, draft.update(0).hash_struct()), draft.receipt(0, OTHER)]
-
-
-def _two_results(draft: Draft) -> None:
-    other = replace(draft.result(), new_model=OTHER)
-    draft.results += [
-        draft.signed(),
-        SignedResult(result=other, signature=sign(draft.enclave_key, other.digest(draft.domain))),
-    ]
-
-
-lie("receiptBroken", 3, "a receipt of an absent slot", _promised(ABSENT))
-lie("receiptBroken", 3, "a receipt of a refused slot", _promised(REFUSED))
-lie("receiptBroken", 3, "a receipt for another update", _promised(0))
-lie("twoReceipts", 8, "two receipts", _two_receipts)
-lie("twoResults", 8, "two results", _two_results)
+lie("receiptBroken", 3, "a receipt of an absent slot", promised(ABSENT))
+lie("receiptBroken", 3, "a receipt of a refused slot", promised(REFUSED))
+lie("receiptBroken", 3, "a receipt for another update", promised(0))
+lie("twoReceipts", 8, "two receipts", two_receipts)
+lie("twoResults", 8, "two results", two_results)
 
 
 # F7: rows
-
-
-def _row(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    """A participant's and the enclave's lie: another leaf of a row, under a root that is signed."""
-
-    def tell(draft: Draft) -> None:
-        draft.rows[0][index] = change(draft.rows[0][index])
-        draft.resign(0)
-
-    return tell
 
 
 def _hold(at: int) -> Callable[[Rows], None]:
@@ -272,12 +237,12 @@ lie(
     "rowMalformed",
     7,
     "a row's padding",
-    _row(-1, lambda leaf: put(leaf, 2 * (DIMENSION % 256), b"\1")),
+    row_leaf(-1, lambda leaf: put(leaf, 2 * (DIMENSION % 256), b"\1")),
     hidden=Tree.ROW,
 )
-lie("rowMalformed", 7, "a row's last padding", _row(-1, lambda leaf: put(leaf, 510, b"\0\x80")), hidden=Tree.ROW)
-lie("rowMalformed", 7, "a row's leaf too short", _row(3, lambda leaf: leaf[:-2]), hidden=Tree.ROW)
-lie("rowMalformed", 7, "a row's leaf too long", _row(17, lambda leaf: leaf + bytes(2)), hidden=Tree.ROW)
+lie("rowMalformed", 7, "a row's last padding", row_leaf(-1, lambda leaf: put(leaf, 510, b"\0\x80")), hidden=Tree.ROW)
+lie("rowMalformed", 7, "a row's leaf too short", row_leaf(3, lambda leaf: leaf[:-2]), hidden=Tree.ROW)
+lie("rowMalformed", 7, "a row's leaf too long", row_leaf(17, lambda leaf: leaf + bytes(2)), hidden=Tree.ROW)
 lie("rowOverBound", 7, "a norm over the bound in one chunk", prepare=_shout(5000))
 lie("rowOverBound", 7, "a norm over the bound in all chunks together", prepare=_shout(4095))
 lie("normOverBound", 7, "a norm over the bound in the Gram matrix", prepare=_shout(4095), rules=SELECTING)
@@ -289,76 +254,39 @@ LEAVES = -(-DIMENSION // 16)
 PAST = DIMENSION % 16  # the first lane past the dimension in the last leaf
 
 
-def _columns(index: int, at: int, change: int = 1) -> Callable[[Draft], None]:
-    """A coordinate of the third counted slot."""
-
-    def tell(draft: Draft) -> None:
-        draft.column(index, columns=add(draft.columns[index].columns, 64 + 2 * at, 2, change))
-
-    return tell
-
-
-def _aggregate(index: int, lane: int, change: int = 1) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        draft.column(index, tail=add(draft.columns[index].data[64:], 4 * lane, 4, change))
-
-    return tell
-
-
-FIELDS = {"kept": (0, 4), "deviation": (4, 8), "alignment": (12, 8)}
-
-
-def _totals(first: int, last: int, name: str, change: int) -> Callable[[Draft], None]:
-    """A total of the second counted slot in leaves first..last."""
-    at, size = FIELDS[name]
-
-    def tell(draft: Draft) -> None:
-        for index in range(first, last + 1):
-            draft.column(index, totals=add(draft.columns[index].totals, 20 + at, size, change, order="big"))
-
-    return tell
-
-
 def _totals_and_outcome(name: str) -> Callable[[Draft], None]:
     def tell(draft: Draft) -> None:
-        _totals(100, LEAVES - 1, name, 3)(draft)
+        totals(100, LEAVES - 1, name, 3)(draft)
         slot = draft.slots[1]
         draft.outcome(slot, **{name: getattr(parse_outcome(draft.outcomes[slot]), name) + 3})
 
     return tell
 
 
-def _column_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        draft.columns[index] = replace(draft.columns[index], data=change(draft.columns[index].data))
-
-    return tell
-
-
 for _at, _where in ((0, "first"), (130, "middle"), (LEAVES - 1, "last")):
-    lie("columnDiffers", 1, f"a column in the {_where} leaf", _columns(_at, 5), hidden=Tree.COLUMN)
-    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, up", _aggregate(_at, 3))
-    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, down", _aggregate(_at, 0, -1))
+    lie("columnDiffers", 1, f"a column in the {_where} leaf", columns(_at, 5), hidden=Tree.COLUMN)
+    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, up", aggregate(_at, 3))
+    lie("aggregateDiffers", 2, f"the aggregate in the {_where} leaf, down", aggregate(_at, 0, -1))
     for _name in FIELDS:
         lie(
             "totalDiffers",
             4,
             f"{_name} from the {_where} leaf on",
-            _totals(_at, LEAVES - 1, _name, 1),
+            totals(_at, LEAVES - 1, _name, 1),
             hidden=Tree.COLUMN,
         )
-        lie("totalDiffers", 4, f"{_name} in the {_where} leaf alone", _totals(_at, _at, _name, -1), hidden=Tree.COLUMN)
+        lie("totalDiffers", 4, f"{_name} in the {_where} leaf alone", totals(_at, _at, _name, -1), hidden=Tree.COLUMN)
 for _name in FIELDS:
     lie(
         "totalDiffers", 4, f"{_name} from a leaf on, and in the outcome", _totals_and_outcome(_name), hidden=Tree.COLUMN
     )
-lie("columnDiffers", 1, "the columns' padding", _columns(LEAVES - 1, PAST), hidden=Tree.COLUMN)
-lie("columnDiffers", 1, "the columns' last padding", _columns(LEAVES - 1, 15, -1), hidden=Tree.COLUMN)
-lie("aggregateDiffers", 2, "the aggregate's padding", _aggregate(LEAVES - 1, PAST), hidden=Tree.COLUMN)
-lie("aggregateDiffers", 2, "the aggregate's last padding", _aggregate(LEAVES - 1, 15, -7), hidden=Tree.COLUMN)
-lie("columnMalformed", 7, "a column leaf too short", _column_data(7, lambda leaf: leaf[:-4]), hidden=Tree.COLUMN)
-lie("columnMalformed", 7, "a column leaf too long", _column_data(0, lambda leaf: leaf + bytes(4)), hidden=Tree.COLUMN)
-lie("columnMalformed", 7, "an empty column leaf", _column_data(LEAVES - 1, lambda leaf: b""), hidden=Tree.COLUMN)
+lie("columnDiffers", 1, "the columns' padding", columns(LEAVES - 1, PAST), hidden=Tree.COLUMN)
+lie("columnDiffers", 1, "the columns' last padding", columns(LEAVES - 1, 15, -1), hidden=Tree.COLUMN)
+lie("aggregateDiffers", 2, "the aggregate's padding", aggregate(LEAVES - 1, PAST), hidden=Tree.COLUMN)
+lie("aggregateDiffers", 2, "the aggregate's last padding", aggregate(LEAVES - 1, 15, -7), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "a column leaf too short", column_leaf(7, lambda leaf: leaf[:-4]), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "a column leaf too long", column_leaf(0, lambda leaf: leaf + bytes(4)), hidden=Tree.COLUMN)
+lie("columnMalformed", 7, "an empty column leaf", column_leaf(LEAVES - 1, lambda leaf: b""), hidden=Tree.COLUMN)
 lie(
     "preimageMalformed",
     7,
@@ -392,14 +320,6 @@ lie(
 # F4 and F5: outcomes
 
 
-def _outcome(name: str, change: int) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        slot = draft.slots[1]
-        draft.outcome(slot, **{name: getattr(parse_outcome(draft.outcomes[slot]), name) + change})
-
-    return tell
-
-
 def _flips(draft: Draft) -> None:
     slot = draft.slots[1]
     draft.outcome(slot, alignment=-parse_outcome(draft.outcomes[slot]).alignment)
@@ -416,55 +336,27 @@ def _weighs_too_much(draft: Draft) -> None:
 
 
 for _name in FIELDS:
-    lie("outcomeDiffers", 4, f"{_name} in an outcome", _outcome(_name, 1))
+    lie("outcomeDiffers", 4, f"{_name} in an outcome", outcome(_name, 1))
 lie("outcomeDiffers", 4, "who is flagged", _flips)
 lie("outcomeDiffers", 4, "two outcomes in the other order", _swaps)
-lie("weightDiffers", 5, "a weight", _outcome("weight", 1))
+lie("weightDiffers", 5, "a weight", outcome("weight", 1))
 lie("weightDiffers", 5, "a weight that is not capped", _weighs_too_much, rules=("weighted-mean",))
 
 
 # F4, F5 and F7: the Gram tree
 
 
-def _gram(chunks: Iterable[int], entries: Iterable[tuple[int, int]], change: int) -> Callable[[Draft], None]:
-    """Entries (place, place) after these chunks."""
-
-    def tell(draft: Draft) -> None:
-        assert draft.gram is not None
-        k = len(draft.slots)
-        for chunk in chunks:
-            for i, j in entries:
-                draft.gram[chunk * k + i] = add(draft.gram[chunk * k + i], 8 * j, 8, change, order="big")
-
-    return tell
-
-
-def _gram_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        assert draft.gram is not None
-        draft.gram[index] = change(draft.gram[index])
-
-    return tell
-
-
-def _selects_another(draft: Draft) -> None:
-    """One of the selected and one of the others change places; nothing else follows."""
-    draft.selected ^= 1 << slots_of(draft.selected)[0] | 1 << draft.others[0]
-
-
 BOTH = [(1, 4), (4, 1)]
 
 for _chunks, _where in (((0, 1), "from the first chunk on"), ((0,), "in the first chunk"), ((1,), "in the last chunk")):
-    lie("productDiffers", 4, f"an inner product {_where}", _gram(_chunks, BOTH, 1), rules=SELECTING, hidden=Tree.GRAM)
-    lie(
-        "productDiffers", 4, f"a squared norm {_where}", _gram(_chunks, [(2, 2)], -1), rules=SELECTING, hidden=Tree.GRAM
-    )
-    lie("productsDiffer", 5, f"one of a pair {_where}", _gram(_chunks, [(0, 3)], 1), rules=SELECTING, hidden=Tree.GRAM)
+    lie("productDiffers", 4, f"an inner product {_where}", gram(_chunks, BOTH, 1), rules=SELECTING, hidden=Tree.GRAM)
+    lie("productDiffers", 4, f"a squared norm {_where}", gram(_chunks, [(2, 2)], -1), rules=SELECTING, hidden=Tree.GRAM)
+    lie("productsDiffer", 5, f"one of a pair {_where}", gram(_chunks, [(0, 3)], 1), rules=SELECTING, hidden=Tree.GRAM)
 lie(
     "normsDiffer",
     5,
     "a squared norm that the outcomes contradict",
-    _gram((0, 1), [(0, 0)], 2),
+    gram((0, 1), [(0, 0)], 2),
     rules=SELECTING,
     hidden=Tree.GRAM,
 )
@@ -472,7 +364,7 @@ lie(
     "gramMalformed",
     7,
     "a Gram leaf too short",
-    _gram_data(0, lambda leaf: leaf[:-8]),
+    gram_leaf(0, lambda leaf: leaf[:-8]),
     rules=SELECTING,
     hidden=Tree.GRAM,
 )
@@ -480,37 +372,23 @@ lie(
     "gramMalformed",
     7,
     "a Gram leaf too long",
-    _gram_data(-1, lambda leaf: leaf + bytes(8)),
+    gram_leaf(-1, lambda leaf: leaf + bytes(8)),
     rules=SELECTING,
     hidden=Tree.GRAM,
 )
-lie("selectionDiffers", 5, "who is selected", _selects_another, rules=SELECTING)
+lie("selectionDiffers", 5, "who is selected", select_another, rules=SELECTING)
 
 
 # F6 and F7: the new model
 
 
-def _model(at: int, change: int) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        draft.model[at // 256] = add(draft.model[at // 256], 4 * (at % 256), 4, change)
-
-    return tell
-
-
-def _model_data(index: int, change: Callable[[bytes], bytes]) -> Callable[[Draft], None]:
-    def tell(draft: Draft) -> None:
-        draft.model[index] = change(draft.model[index])
-
-    return tell
-
-
 for _at, _where in ((0, "first"), (3000, "middle"), (DIMENSION - 1, "last")):
-    lie("modelDiffers", 6, f"the {_where} coordinate of the new model", _model(_at, 1))
+    lie("modelDiffers", 6, f"the {_where} coordinate of the new model", model(_at, 1))
 lie("modelDiffers", 6, "the base model stands", lambda d: setattr(d, "model", list(d.base)))
-lie("modelPaddingDiffers", 6, "the new model's padding", _model(DIMENSION, 1), hidden=Tree.MODEL)
-lie("modelPaddingDiffers", 6, "the new model's last padding", _model(18 * 256 - 1, -1), hidden=Tree.MODEL)
-lie("modelMalformed", 7, "a model leaf too short", _model_data(2, lambda leaf: leaf[:-4]), hidden=Tree.MODEL)
-lie("modelMalformed", 7, "a model leaf too long", _model_data(17, lambda leaf: leaf + bytes(4)), hidden=Tree.MODEL)
+lie("modelPaddingDiffers", 6, "the new model's padding", model(DIMENSION, 1), hidden=Tree.MODEL)
+lie("modelPaddingDiffers", 6, "the new model's last padding", model(18 * 256 - 1, -1), hidden=Tree.MODEL)
+lie("modelMalformed", 7, "a model leaf too short", model_leaf(2, lambda leaf: leaf[:-4]), hidden=Tree.MODEL)
+lie("modelMalformed", 7, "a model leaf too long", model_leaf(17, lambda leaf: leaf + bytes(4)), hidden=Tree.MODEL)
 
 
 # What is computed with everything that follows from it: somebody who lies and keeps everything else in order.
