@@ -54,11 +54,15 @@ class RefusedError(RoundError):
 
 
 class NodeError(UnavailableError):
-    """The node answered with an error that is not a contract's."""
+    """The node answered with an error that is not a contract's.
+
+    message: the node's.
+    """
 
     def __init__(self, url: str, method: str, message: str) -> None:
         next_step = "send the account some wei" if "insufficient funds" in message.lower() else "see the node's log"
         super().__init__(f"the chain at {url} answers {method} with an error: {message}", next_step)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,16 +126,16 @@ class Node:
         except NodeError:
             return DEFAULT_TIP_WEI
 
-    def call(self, call: Call, sender: Address) -> bytes:
-        """What a call returns; nothing is sent.  Raises RefusedError."""
+    def call(self, call: Call, sender: Address, *, gas: int | None = None) -> bytes:
+        """What a call returns, that may take so much gas; nothing is sent.  Raises RefusedError."""
         try:
-            return data(self._ask("eth_call", [_parameters(call, sender), "pending"], call.what), "eth_call")
+            return data(self._ask("eth_call", [_parameters(call, sender, gas), "pending"], call.what), "eth_call")
         except MalformedError as error:
             raise self._garbage("eth_call", str(error)) from error
 
-    def estimate(self, call: Call, sender: Address) -> int:
-        """Gas that a call would take in the next block.  Raises RefusedError."""
-        answer = self._ask("eth_estimateGas", [_parameters(call, sender), "pending"], call.what)
+    def estimate(self, call: Call, sender: Address, *, gas: int | None = None) -> int:
+        """Gas that a call would take in the next block, where it may take so much.  Raises RefusedError."""
+        answer = self._ask("eth_estimateGas", [_parameters(call, sender, gas), "pending"], call.what)
         return self._number("eth_estimateGas", answer)
 
     def send(self, raw: bytes) -> None:
@@ -219,8 +223,9 @@ class Node:
         )
 
 
-def _parameters(call: Call, sender: Address) -> dict[str, str]:
-    return {"from": _hex(sender), "to": _hex(call.to), "data": _hex(call.data)}
+def _parameters(call: Call, sender: Address, gas: int | None = None) -> dict[str, str]:
+    limit = {} if gas is None else {"gas": hex(gas)}
+    return {"from": _hex(sender), "to": _hex(call.to), "data": _hex(call.data), **limit}
 
 
 def _hex(value: bytes) -> str:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from protocol.errors import UnavailableError, VerificationError
 from protocol.keys import Address, address
 from verifier.node import Call, Mined, Node
 from verifier.signing import Unsigned, offer, sign_transaction
+
+T = TypeVar("T")
 
 MAX_GAS = 1 << 24
 """Osaka's limit of one transaction (EIP-7825)."""
@@ -73,22 +76,24 @@ class Sender:
         signed = sign_transaction(wanted, self._key)
         node.send(signed.raw)
         # If we die here it may be mined or not: the next start reads the chain and goes on from what is there.
-        mined = self._await(call, signed.hash)
+        what = f"{call.what} (transaction 0x{signed.hash.hex()})"
+        mined = self.await_(lambda: node.mined(signed.hash, call.what), what)
         if self._tell is not None:
             self._tell(mined)
         if not mined.is_success:
             raise node.why_refused(call, self.account, mined)
         return mined
 
-    def _await(self, call: Call, transaction: bytes) -> Mined:
+    def await_(self, look: Callable[[], T | None], what: str) -> T:
+        """What `look` finds once something is mined.  Raises UnavailableError when it is not in time."""
         deadline, pause = self._monotonic() + self._wait_s, POLL_S
         while True:
-            mined = self._node.mined(transaction, call.what)
-            if mined is not None:
-                return mined
+            found = look()
+            if found is not None:
+                return found
             if self._monotonic() >= deadline:
                 raise UnavailableError(
-                    f"{call.what} (transaction 0x{transaction.hex()}) was not mined in {self._wait_s:g} s",
+                    f"{what} was not mined in {self._wait_s:g} s",
                     "run the command again: it goes on from what the chain has by then",
                 )
             self._sleep(pause)

@@ -7,11 +7,14 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from contracts.abi import interfaces
 from participant.journal import Journal, StoredReceipt
 from protocol.disputes import Verdict, proof_commitment
 from protocol.errors import MalformedError, UnavailableError, VerificationError
@@ -26,14 +29,16 @@ from verifier.dispute.proofs import _describe, in_order, is_enclaves, openings_o
 from verifier.dispute.prospects import executable_from, prospect, signers_of
 from verifier.dispute.reading import BLANK, Opened, check_receipts, parse_receipt
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
-from verifier.dispute.steps import Gas
+from verifier.dispute.steps import MAX_ASKED, Asked, Done, Gas, ask, refute
 from verifier.dispute.story import Story, Subject, run
 from verifier.dispute_cli import dispute
-from verifier.node import Mined, RefusedError
+from verifier.node import Call, Mined, NodeError, RefusedError
+from verifier.refutation import sets
 from verifier.refutation.reconstruction import CannotOpen, Published, reconstruct
 from verifier.refutation.search import search
-from verifier.refutation.statement import Facts, SignedReceipt, Statement
+from verifier.refutation.statement import Facts, Family, SignedReceipt, Statement
 from verifier.report import Status
+from verifier.sender import MAX_GAS, Sender
 
 KEY, OTHER_KEY = sha256(b"one prover"), sha256(b"another prover")
 NAMED = {lie.name: lie for lie in LIES}
@@ -139,6 +144,142 @@ def test_a_list_of_anything_is_described_by_what_is_in_it() -> None:
         "path of 3",
         "1 addresses",
     )
+
+
+# -- asking the ledger
+
+
+class Ledger:
+    """A node and the predicates behind it: what they make of each function."""
+
+    def __init__(self, **answers: object) -> None:
+        self.contracts = interfaces()
+        self._answers = answers
+        self.asked: list[str] = []
+
+    def call(self, call: Call, sender: bytes, *, gas: int | None = None) -> bytes:
+        """A finding, or whatever is to be raised."""
+        assert gas == MAX_GAS
+        function = call.what.split(".")[1]
+        self.asked.append(function)
+        answer = self._answers.get(function)
+        if isinstance(answer, Exception):
+            raise answer
+        return (2).to_bytes(32) + (1).to_bytes(32) + bytes(32 * 5)
+
+    def estimate(self, call: Call, sender: bytes, *, gas: int | None = None) -> int:
+        """Gas, or whatever is to be raised."""
+        assert gas == MAX_GAS
+        answer = self._answers.get(f"refute {call.what}", 140_000)
+        if isinstance(answer, Exception):
+            raise answer
+        assert isinstance(answer, int)
+        return answer
+
+
+PLACES: Any = SimpleNamespace(predicates=dict.fromkeys(Family, SimpleNamespace(address=bytes(20))))
+OUT_OF_GAS = NodeError("http://node", "eth_call", "EVM error OutOfGas")
+
+
+def asked_of(ledger: Ledger, *statements: Statement) -> Asked:
+    """What comes of trying these in turn."""
+    node: Any = ledger
+    return ask(node, PLACES, statements, address(KEY), show=lambda proof: showing(proof.statement.function))
+
+
+def showing(function: str) -> Call:
+    """The call that shows a proof."""
+    return Call(what=function, to=bytes(20), data=b"")
+
+
+DECOY = "a norm over the bound in one chunk"
+LIE = "the aggregate in the first leaf, up"
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"rowOverBound": OUT_OF_GAS},
+        {"rowOverBound": RefusedError("rowOverBound", "no reason given", {})},
+        {"refute rowOverBound": OUT_OF_GAS},
+        {"refute rowOverBound": RefusedError("refute", "FailedCall", {})},
+        {"refute rowOverBound": RefusedError("refute", "OtherCount", {"expected": 9, "actual": 8})},
+        {"refute rowOverBound": MAX_GAS + 1},
+    ],
+)
+def test_a_decoy_that_does_not_fit_a_transaction_does_not_keep_us_from_the_lie(answers: dict[str, object]) -> None:
+    ledger = Ledger(**answers)
+    asked = asked_of(ledger, statement(DECOY), statement(LIE))
+    assert ledger.asked == ["rowOverBound", "aggregateDiffers"]
+    assert (asked.proof.statement, asked.is_enclaves, asked.gas) == (statement(LIE), True, 140_000)
+    [note] = asked.notes
+    assert note.startswith(statement(DECOY).text)
+
+
+def test_nothing_is_asked_about_a_proof_whose_data_alone_are_too_dear() -> None:
+    one = statement(DECOY)
+    chunks: Any = next(part for part in one.arguments if isinstance(part, list) and isinstance(part[0], RowChunk))
+    large = replace(chunks[0], data=b"\1" * 450_000)
+    arguments = tuple([large] if part is chunks else part for part in one.arguments)
+    ledger = Ledger()
+    asked = asked_of(ledger, replace(one, arguments=arguments), statement(LIE))
+    assert ledger.asked == ["aggregateDiffers"]
+    assert "does not fit a transaction" in asked.notes[0]
+
+
+def test_slots_of_friends_do_not_use_up_what_is_tried_about_the_aggregate() -> None:
+    ledger = Ledger(rowOverBound=OUT_OF_GAS)
+    asked = asked_of(ledger, *[statement(DECOY)] * (MAX_ASKED + 100), statement(LIE))
+    assert ledger.asked == ["rowOverBound"] * MAX_ASKED + ["aggregateDiffers"]
+    assert asked.proof.statement == statement(LIE)
+
+
+def test_where_the_ledger_takes_none_it_is_said_why() -> None:
+    over = RefusedError("refute", "WrongState", {"expected": 2, "actual": 4})
+    with pytest.raises(RefusedError, match="WrongState"):
+        asked_of(
+            Ledger(**{"rowOverBound": OUT_OF_GAS, "refute aggregateDiffers": over}), statement(DECOY), statement(LIE)
+        )
+    with pytest.raises(UnavailableError, match=r"none of 1 proofs will do; .*OutOfGas"):
+        asked_of(Ledger(rowOverBound=OUT_OF_GAS), statement(DECOY))
+
+
+def test_norms_come_last_and_of_those_that_fit_no_transaction_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [one.function for one in found(DECOY)][-1] == "rowOverBound"
+    draft = replace_norms(drafted(DECOY))
+    several = [one.text for one in search(*draft) if one.function == "rowOverBound"]
+    assert len(several) > 1
+    monkeypatch.setattr(sets, "MAX_CHUNKS", 0)
+    assert [one.text for one in search(*draft) if one.function == "rowOverBound"] == several[:1]
+
+
+def replace_norms(draft: Draft) -> tuple[Facts, Openings]:
+    """The round under a bound that every row is over."""
+    facts = draft.facts()
+    openings, _ = reconstruct(facts, Published(rows={}), draft.leaves())
+    return replace(facts, spec=replace(facts.spec, norm_bound=1)), openings
+
+
+def test_whoever_copies_our_pre_commitment_has_made_it_for_us() -> None:
+    proof, sent = proof_of(statement(LIE)), []
+    commitment = proof.commitment(address(KEY), KEY)
+    state = SimpleNamespace(disputes=SimpleNamespace(commitments={}))
+    reading: Any = SimpleNamespace(state=state, deployment=SimpleNamespace(disputes=SimpleNamespace(address=bytes(20))))
+    copied = SimpleNamespace(state=SimpleNamespace(disputes=SimpleNamespace(commitments={commitment: 12})))
+    reads = iter([reading, copied, copied])
+
+    class Overtaken(Sender):
+        def send(self, call: Call) -> Mined:
+            """Somebody sent the first one already."""
+            sent.append(call.what)
+            if call.what == "commitProof":
+                raise RefusedError("commitProof", "AlreadyCommitted", {"blockNumber": 12})
+            return Mined(what="refute", transaction=bytes(32), block=13, gas_used=1, fee_wei=1, is_success=True)
+
+    node: Any = Ledger()
+    sender = Overtaken(node, KEY, chain_id=1, cap_wei=1, wait_s=9.0, sleep=lambda _: None)
+    done = refute(sender, node, reading, proof, KEY, pre_commit=True, reread=lambda: cast(Any, next(reads)))
+    assert (sent, done) == (["commitProof", "refute"], Done(reading=cast(Any, copied)))
 
 
 # -- what follows

@@ -16,7 +16,7 @@ from verifier.dispute.prospects import claimable_until, executable_from, prospec
 from verifier.dispute.reading import Opened, Reading, check_receipts, facts_of, open_round
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
 from verifier.dispute.sharing import becomes
-from verifier.dispute.steps import Done, ask, claim, estimate, refute, verdict_of
+from verifier.dispute.steps import Done, Gas, ask, claim, commit_gas, refute, refuting, verdict_of
 from verifier.dispute.story import EXECUTE, Story, Subject, run, sender_of, state_of
 from verifier.refutation.search import search
 from verifier.refutation.statement import Facts, Statement
@@ -155,10 +155,12 @@ def _refute(story: Story, matter: _Matter) -> DisputeReport:
             summary=f"{matter.statements[0].text}; no gas is estimated and nothing sent, without a node (offline)",
             next_steps=("show it to a ledger: veriflock dispute --rpc URL --ledger ADDRESS --key FILE",),
         )
-    asked = ask(node, deployment, matter.statements, subject.account)
+    show = refuting(node, deployment, pre_commit=subject.pre_commit)
+    asked = ask(node, deployment, matter.statements, subject.account, show=show)
     proof = asked.proof
     _accuse(story, matter, proof, is_enclaves=asked.is_enclaves)
-    story.add(gas=estimate(node, deployment, proof, subject.account, pre_commit=subject.pre_commit))
+    committing = commit_gas(node, deployment, subject.account) if subject.pre_commit else None
+    story.add(gas=Gas(commit=committing, refute=asked.gas), notes=(*story.report.notes, *asked.notes))
     if not subject.sends or subject.key is None:
         when = moment(matter.settles_from_s)
         return story.add(

@@ -39,9 +39,10 @@ def search(
         yield from sets.receipts(facts, openings, receipts)
         yield from sets.set_leaves(facts, openings)
         yield from sets.rows(facts, openings, tables)
-        yield from sets.norms(facts, openings, tables)
     if facts.rule is not None and facts.has_columns:
         yield from _of_the_rule(facts, openings, tables)
+    if openings.leaves.set_leaves is not None:
+        yield from sets.norms(facts, openings, tables)  # by far the largest: any of them may not fit a transaction
 
 
 def _of_the_rule(facts: Facts, openings: Openings, tables: Tables) -> Iterator[Statement]:
