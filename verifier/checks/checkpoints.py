@@ -27,12 +27,12 @@ REWRITTEN = "the chain was rewritten behind a checkpoint, or its signers lie"
 def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ()) -> tuple[None, str]:
     """Each is signed by members, and about this chain's result and block.
 
-    A checkpoint of a round that this chain has not got to yet says nothing against it: it could not be told.  Neither
-    could it where no more than a third of the members say in a posted one what this chain does not: one member alone
-    could else refute the chain for everybody.
+    A checkpoint of a round that this chain has not got to yet says nothing against it: it could not be told.  What no
+    more than a third of the members say in a posted one against this chain is said, and no more: one member alone could
+    else spoil the chain for everybody, and what is posted stays there for ever.
     """
     newest, posted, given, unknown = 0, 0, 0, 0
-    doubts: list[str] = []
+    otherwise: list[str] = []
     for signed in world.state.consortium.checkpoints:
         event = signed.entry.event
         if not isinstance(event, e.CheckpointPosted):
@@ -51,7 +51,9 @@ def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ())
         except VerificationError as error:
             if 3 * len(signers) > len(signed.members):
                 raise
-            doubts.append(f"{', '.join(map(to_hex, signers))} signed otherwise: {error}")
+            who = f"{'members' if len(signers) > 1 else 'member'} {', '.join(map(to_hex, signers))}"
+            otherwise.append(f"{who} signed otherwise: {error}")
+            continue
         newest, posted = max(newest, event.round_id), posted + 1
     for item in brought:
         expect("federation of a checkpoint", world.deployment.federation, item.checkpoint.federation)
@@ -60,13 +62,12 @@ def check_28_checkpoints(world: World, brought: Iterable[SignedCheckpoint] = ())
             newest, given = max(newest, item.checkpoint.round_id), given + 1
         else:
             unknown += 1
-    if doubts:
-        raise UnavailableError("; ".join(doubts), "ask these members for the chain that they saw, and others")
     if unknown:
         what = f"{unknown} of the checkpoints are about rounds that have not settled on this chain"
         raise UnavailableError(what, "verify a newer copy of the chain")
     seen = f", the newest of round {newest}" if newest else ""
-    return None, f"{posted} posted and {given} brought{seen}: each as this chain has it"
+    held = f"{posted} posted and {given} brought{seen}: each as this chain has it"
+    return None, "; ".join([held, *otherwise])
 
 
 def _is_as_remembered(world: World, checkpoint: Checkpoint) -> bool:
