@@ -27,6 +27,7 @@ from protocol.round_events import (
     BondAdded,
     BondWithdrawn,
     Credited,
+    EnclaveAccused,
     Enrolled,
     LeafAnswered,
     LeafRequested,
@@ -57,6 +58,7 @@ __all__ = [  # with everything below: callers know one module of events
     "Enrolled",
     "LeafAnswered",
     "LeafRequested",
+    "EnclaveAccused",
     "ProofCommitted",
     "ProverReplaced",
     "RequestClosed",
@@ -351,7 +353,7 @@ EVENTS: dict[str, tuple[type[Event], ...]] = {
         *(BondWithdrawn, TreasuryFunded, Withdrawn, Enrolled, Credited, RoundRefuted, ProverReplaced),
         VerdictExecuted,
     ),
-    "Disputes": (ProofCommitted, LeafRequested, LeafAnswered, RequestClosed),
+    "Disputes": (ProofCommitted, EnclaveAccused, LeafRequested, LeafAnswered, RequestClosed),
 }
 """Which contract says what; a test compares it with the compiled ABI."""
 

@@ -149,6 +149,15 @@ class ProofCommitted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnclaveAccused(Event):
+    """Another proof of a refuted round shows that its enclave lied, whoever else did."""
+
+    round_id: int = solidity("indexed uint64")
+    predicate: int = solidity("indexed uint8")
+    prover: Address = solidity("indexed address")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundRefuted(Event):
     """A proof was shown: the round is void, and its coordinator's bond is frozen, the verdict's pot."""
 

@@ -14,7 +14,7 @@ import {LeafRequests} from "./libraries/LeafRequests.sol";
 import {Merkle} from "./libraries/Merkle.sol";
 import {Messages, RoundResult, Spec} from "./libraries/Messages.sol";
 import {SignedLeaves} from "./libraries/SignedLeaves.sol";
-import {Verdict} from "./libraries/Verdicts.sol";
+import {Verdict, Verdicts} from "./libraries/Verdicts.sol";
 
 /// @title Proofs, what follows from them, and what is withheld
 contract Disputes is IDisputes, EventStream {
@@ -87,10 +87,7 @@ contract Disputes is IDisputes, EventStream {
         uint64 committed = _committedAt(proof, salt);
         if (committed == 0) committed = uint64(block.number); // what is committed from now on may be a copy
         IRoundLedger(_ledger).refute(finding, msg.sender, committed);
-        if (finding.isEnclaves) {
-            bytes32 measurement = IEnclaves(_enclaves).measurementOf(finding.enclave);
-            IConsortium(_consortium).suspendMeasurement(measurement);
-        }
+        if (finding.isEnclaves) _suspend(finding.enclave);
     }
 
     /// @inheritdoc IDisputes
@@ -100,14 +97,27 @@ contract Disputes is IDisputes, EventStream {
         uint64 committed = _committedAt(proof, salt);
         bool isEarlier = committed != 0 && committed < verdict.committedAt;
         require(isEarlier, NoEarlierCommitment(verdict.committedAt, committed));
-        Finding memory finding = _find(family, proof);
-        bytes32 spec = IRoundLedger(_ledger).specOf(verdict.round);
-        require(finding.spec == spec, OtherSubject(spec, finding.spec));
-        bool isOfSignatures = finding.result == bytes32(0);
-        require(isOfSignatures || finding.result == verdict.result, OtherSubject(verdict.result, finding.result));
-        bool isOfSize = finding.slots == 0 || finding.slots == verdict.slots;
-        require(isOfSize, OtherCount(verdict.slots, finding.slots));
+        _findAbout(verdict, family, proof);
         IRoundLedger(_ledger).replaceProver(verdict, msg.sender, committed);
+    }
+
+    /// @inheritdoc IDisputes
+    function suspend(Verdict calldata verdict, Family family, bytes calldata proof) external {
+        uint136 waiting = IRoundLedger(_ledger).verdictOf(verdict.coordinator);
+        uint136 actual = Verdicts.tagOf(abi.encode(verdict));
+        require(actual == waiting, IRoundLedger.WrongVerdict(waiting, actual));
+        Finding memory finding = _findAbout(verdict, family, proof);
+        require(finding.isEnclaves, NotEnclaves(finding.predicate));
+
+        emit EnclaveAccused(verdict.round, finding.predicate, msg.sender);
+        _record(
+            EnclaveAccused.selector,
+            bytes32(uint256(verdict.round)),
+            bytes32(uint256(finding.predicate)),
+            _topic(msg.sender),
+            ""
+        );
+        _suspend(finding.enclave);
     }
 
     /// @inheritdoc IDisputes
@@ -139,6 +149,8 @@ contract Disputes is IDisputes, EventStream {
         require(_requests[spec.round][msg.sender].answerBy == 0, AlreadyRequested(spec.round, msg.sender));
         LeafRequests.check(spec, result, tree, slot, index, IRoundLedger(_ledger).currentSlots());
         uint64 answerBy = uint64(block.timestamp) + _window(spec);
+        // an overdue request is a cheap way out of a round: not while proofs have their time
+        if (answerBy < spec.deadlines[4]) answerBy = spec.deadlines[4];
 
         _requests[spec.round][msg.sender] =
             Request({tree: tree, slot: slot, index: index, answerBy: answerBy, isOpen: true});
@@ -173,11 +185,7 @@ contract Disputes is IDisputes, EventStream {
 
         emit LeafAnswered(spec.round, member, msg.sender, answer);
         _record(
-            LeafAnswered.selector,
-            bytes32(uint256(spec.round)),
-            _topic(member),
-            _topic(msg.sender),
-            abi.encode(answer)
+            LeafAnswered.selector, bytes32(uint256(spec.round)), _topic(member), _topic(msg.sender), abi.encode(answer)
         );
         IRoundLedger(_ledger).credit{value: _deposit}(msg.sender);
     }
@@ -251,11 +259,31 @@ contract Disputes is IDisputes, EventStream {
         IRoundLedger(_ledger).credit{value: _deposit}(member);
     }
 
+    function _suspend(bytes32 enclave) private {
+        bytes32 measurement = IEnclaves(_enclaves).measurementOf(enclave);
+        IConsortium(_consortium).suspendMeasurement(measurement);
+    }
+
     /// @dev A predicate writes nothing. What it says of itself when it fails is passed on.
     function _find(Family family, bytes calldata proof) private view returns (Finding memory) {
         bytes memory data = Address.functionStaticCall(predicates(family), proof);
         require(data.length == 7 * 32, NoFinding());
         return abi.decode(data, (Finding));
+    }
+
+    /// @dev A finding about the round, spec and result of a verdict, and of its cohort's size.
+    function _findAbout(Verdict calldata verdict, Family family, bytes calldata proof)
+        private
+        view
+        returns (Finding memory finding)
+    {
+        finding = _find(family, proof);
+        bytes32 spec = IRoundLedger(_ledger).specOf(verdict.round);
+        require(finding.spec == spec, OtherSubject(spec, finding.spec));
+        bool isOfSignatures = finding.result == bytes32(0);
+        require(isOfSignatures || finding.result == verdict.result, OtherSubject(verdict.result, finding.result));
+        bool isOfSize = finding.slots == 0 || finding.slots == verdict.slots;
+        require(isOfSize, OtherCount(verdict.slots, finding.slots));
     }
 
     function _committedAt(bytes calldata proof, bytes32 salt) private view returns (uint64 committed) {

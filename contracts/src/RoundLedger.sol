@@ -434,7 +434,8 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
         require(result == _results[round], WrongResult(_results[round], result));
     }
 
-    /// @dev An untrusted enclave outranks being late: its coordinator could not propose.
+    /// @dev An untrusted enclave outranks being late: its coordinator could not propose. Too many reasons that only the
+    /// enclave can attest void the round when it could else settle: before, whoever can show that one is false does.
     function _reasonToVoid(
         Spec calldata spec,
         RoundResult calldata result,
@@ -447,7 +448,9 @@ contract RoundLedger is LedgerState, EIP712, ReentrancyGuard {
             return block.timestamp > spec.deadlines[3] ? VoidReason.Late : VoidReason.None;
         }
         _checkProposed(result, outcomes, current.round);
-        return Outcomes.undeliveredOf(outcomes) > spec.f ? VoidReason.TooManyUndelivered : VoidReason.None;
+        if (Outcomes.undeliveredOf(outcomes) <= spec.f) return VoidReason.None;
+        _checkWaited(spec);
+        return VoidReason.TooManyUndelivered;
     }
 
     /// @dev Where the round stands in the chain of rounds.

@@ -173,11 +173,20 @@ contract RequestsTest is Asking {
         wrong = answerTo(MODEL, 5);
         wrong.path = longer(wrong.path);
         expectAnswer(0, wrong, abi.encodeWithSelector(IPredicates.WrongPathLength.selector, 5, 6));
-        wrong = answerTo(ROW, 5); // of another tree
+        wrong = answerTo(ROW, 5); // of another tree, with what only such a one has
+        expectAnswer(0, wrong, tooLong(wrong.set.data.length + wrong.set.path.length));
+        (wrong.set.data, wrong.set.path) = ("", new bytes32[](0));
         vm.expectPartialRevert(IPredicates.WrongRoot.selector);
         answer(prover, 0, wrong);
+        wrong = answerTo(MODEL, 5);
+        wrong.totals = hex"00";
+        expectAnswer(0, wrong, tooLong(1));
         so("root", root != bytes32(0));
         answer(prover, 0, answerTo(MODEL, 5));
+    }
+
+    function tooLong(uint256 length) internal pure returns (bytes memory) {
+        return abi.encodeWithSelector(IPredicates.WrongLength.selector, 0, length);
     }
 
     function test_a_column_is_answered_with_what_its_hashes_are_of() public {
@@ -215,14 +224,18 @@ contract RequestsTest is Asking {
         (IDisputes.Tree tree,, uint32 index, uint64 answerBy, bool isOpen) = disputes.requestOf(1, member(0));
         same("tree", uint256(SET), uint256(tree));
         same("index", 4, index);
-        same("a challenge window from now", block.timestamp + WINDOW, answerBy);
+        same("to the end of the challenge window at least", _round.spec.deadlines[4], answerBy);
+        vm.warp(_round.spec.deadlines[4]);
+        ask(1, SET, 0, 4);
+        (,,, uint64 later,) = disputes.requestOf(1, member(1));
+        same("a challenge window from now at least", block.timestamp + WINDOW, later);
         so("open", isOpen);
         vm.warp(answerBy + 1);
         expectAnswer(0, answerTo(SET, 4), abi.encodeWithSelector(IEventStream.TooLate.selector, answerBy, answerBy + 1));
         vm.warp(answerBy);
         answer(prover, 0, answerTo(SET, 4));
         expectAnswer(0, answerTo(SET, 4), noRequest(1, 0));
-        expectAnswer(1, answerTo(SET, 4), noRequest(1, 1));
+        expectAnswer(2, answerTo(SET, 4), noRequest(1, 2));
         same("paid once", PRICE, creditOf(prover));
     }
 

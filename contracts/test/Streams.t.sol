@@ -83,7 +83,7 @@ contract RequestStreamsTest is Streams, Asking {
         answer(prover, 0, answerTo(COLUMN, 7));
         answer(copier, 1, answerTo(ROW, 3));
         ask(3, SET, 0, 0);
-        skip(WINDOW + 1);
+        vm.warp(_round.spec.deadlines[4] + 1);
         disputes.voidWithheld(1, member(2));
         disputes.closeRequest(1, member(3));
         check(heads, [uint256(0), 5, 8]); // four credits and the void; four asked, two answered, two closed

@@ -5,6 +5,7 @@ import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 
 import {IConsortium} from "../src/interfaces/IConsortium.sol";
 import {IDisputes} from "../src/interfaces/IDisputes.sol";
+import {IEventStream} from "../src/interfaces/IEventStream.sol";
 import {IPredicates} from "../src/interfaces/IPredicates.sol";
 import {IRoundLedger} from "../src/interfaces/IRoundLedger.sol";
 import {ISetPredicates} from "../src/interfaces/ISetPredicates.sol";
@@ -103,6 +104,45 @@ contract VerdictsTest is Disputing {
         frozen();
     }
 
+    /// @dev A liar that refutes itself by what a host can do keeps neither the bond nor the enclave's good name.
+    function test_another_proof_suspends_what_the_first_one_left() public {
+        (Round memory round, bytes[] memory leaves) = proposedWide(ALL);
+        Verdict memory verdict = verdictBy(coordinator, round.spec, 3);
+        refute(coordinator, brokenCommitment(round, leaves, 2));
+        bytes memory proof = twoReceipts(round.spec, 0);
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(prover);
+        disputes.suspend(verdict, IDisputes.Family.Set, proof);
+        (bool trusted,) = enclaves.trustOf(enclave);
+        so("suspended", !trusted);
+        same("the same verdict", tagOf(verdict), ledger.verdictOf(coordinator));
+        same("no reward for it", 0, creditOf(prover));
+        vm.revertToState(snapshot);
+        expectSuspend(
+            verdict, brokenCommitment(round, leaves, 2), abi.encodeWithSelector(IDisputes.NotEnclaves.selector, 3)
+        );
+        Verdict memory other = copy(verdict);
+        other.prover = prover;
+        expectSuspend(
+            other, proof, abi.encodeWithSelector(IRoundLedger.WrongVerdict.selector, tagOf(verdict), tagOf(other))
+        );
+        Spec memory unopened = copy(round).spec;
+        unopened.f += 1;
+        bytes memory elsewhere = twoReceipts(unopened, 0);
+        vm.expectPartialRevert(IDisputes.OtherSubject.selector);
+        disputes.suspend(verdict, IDisputes.Family.Set, elsewhere);
+        skip(1 hours + 1);
+        disputes.executeVerdict(verdict, round.spec, round.result, round.cohort, leaves);
+        expectSuspend(
+            verdict, proof, abi.encodeWithSelector(IRoundLedger.WrongVerdict.selector, uint136(0), tagOf(verdict))
+        );
+    }
+
+    function expectSuspend(Verdict memory verdict, bytes memory proof, bytes memory error) internal {
+        vm.expectRevert(error);
+        disputes.suspend(verdict, IDisputes.Family.Set, proof);
+    }
+
     function test_an_open_round_is_refuted_by_signatures_alone() public {
         (Round memory round, bytes[] memory leaves) = unproposed();
         expectRefute(wrongSignature(round, leaves, 0), wrongState(IRoundLedger.State.Open));
@@ -168,12 +208,22 @@ contract VerdictsTest is Disputing {
             sign(round, ENCLAVE_KEY);
             propose(round);
             if (how == 1) remove(IConsortium.Action.RevokeEnclave, enclave);
+            else escapesNot(round);
             void_(round);
             expectRefute(twoReceipts(round.spec, 0), wrongState(IRoundLedger.State.Void));
             same("bond", BOND, ledger.bondOf(coordinator));
             same("model", GENESIS, ledger.model());
             vm.revertToState(snapshot);
         }
+    }
+
+    /// @dev Reasons that a host can bring about do not void the round while proofs have their time.
+    function escapesNot(Round memory round) internal {
+        vm.warp(round.spec.deadlines[4]);
+        uint64 end = round.spec.deadlines[4];
+        vm.expectRevert(abi.encodeWithSelector(IEventStream.TooEarly.selector, end + 1, end));
+        void_(round);
+        vm.warp(round.spec.deadlines[4] + 1);
     }
 
     function test_a_round_that_is_not_there_is_not_refuted() public {

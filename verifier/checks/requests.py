@@ -29,7 +29,8 @@ def check_requests(case: Case) -> None:
             raise VerificationError("a request for a leaf", expected="a member's, of a proposed result")
         if time_s > case.spec.deadlines[4]:
             raise VerificationError("time of a request", expected=f"up to {case.spec.deadlines[4]}", actual=time_s)
-        expect("time to answer a request", time_s + case.round.challenge_s, asked.answer_by)
+        latest_s = max(time_s + case.round.challenge_s, case.spec.deadlines[4])
+        expect("time to answer a request", latest_s, asked.answer_by)
         if request.answered is not None and isinstance(request.answered.event, LeafAnswered):
             if request.answered.time_s > asked.answer_by:
                 latest = f"up to {asked.answer_by}"

@@ -137,11 +137,23 @@ def _check_settled(case: Case, event: e.RoundSettled, time_s: int) -> str:
         )
     if time_s <= case.spec.deadlines[4]:
         raise VerificationError("time of settling", expected=f"after {case.spec.deadlines[4]}", actual=time_s)
-    hold = case.round.before_close.disputes.hold if case.round.before_close else Hold()
-    if hold.round_id == event.round_id and (hold.open or time_s < hold.not_before_s):
+    hold = _hold(case)
+    if hold.open or time_s < hold.not_before_s:
         waits = f"no open request, and from {hold.not_before_s} on"
         raise VerificationError("time of settling", expected=waits, actual=f"{hold.open} open, at {time_s}")
     return f"settled {time_s - case.spec.deadlines[4]} s after the challenge window, model {event.new_model.hex()}"
+
+
+def _hold(case: Case) -> Hold:
+    """What the round still waited for when it was closed."""
+    hold = case.round.before_close.disputes.hold if case.round.before_close else Hold()
+    return hold if hold.round_id == case.spec.round_id else Hold(round_id=case.spec.round_id)
+
+
+def _has_waited(case: Case, time_s: int) -> bool:
+    """Whether it could settle as far as time and requests for leaves go."""
+    hold = _hold(case)
+    return time_s > case.spec.deadlines[4] and not hold.open and time_s >= hold.not_before_s
 
 
 def _check_voided(case: Case, event: e.RoundVoided, time_s: int) -> str:
@@ -153,7 +165,9 @@ def _check_voided(case: Case, event: e.RoundVoided, time_s: int) -> str:
         e.VoidReason.ENCLAVE_INACTIVE: lambda: not trusted,
         e.VoidReason.LATE: lambda: trusted and not is_proposed and time_s > case.spec.deadlines[3],
         e.VoidReason.TOO_FEW_COUNTED: lambda: is_proposed and not case.is_enough,
-        e.VoidReason.TOO_MANY_UNDELIVERED: lambda: is_proposed and _undelivered(case) > case.spec.f,
+        e.VoidReason.TOO_MANY_UNDELIVERED: lambda: (
+            is_proposed and _has_waited(case, time_s) and _undelivered(case) > case.spec.f
+        ),
         e.VoidReason.REFUTED: lambda: _is_refuted(case, event, time_s),
         e.VoidReason.WITHHELD: lambda: is_proposed and is_withheld(case, time_s),
         e.VoidReason.UNAVAILABLE: lambda: is_proposed and _is_unavailable(case),

@@ -95,7 +95,11 @@ def count_votes(entries: tuple[Entry, ...], deployment: Deployment) -> tuple[Fed
     returns: the state after all events, and how many proposals were executed.
     """
     delay_s = deployment.consortium.number("delay")
-    proofs = {entry.log.transaction: entry.event for entry in entries if isinstance(entry.event, e.RoundRefuted)}
+    proofs = {
+        entry.log.transaction: entry.event
+        for entry in entries
+        if isinstance(entry.event, e.RoundRefuted | e.EnclaveAccused)
+    }
     state = Federation()
     founding = next((entry.log.transaction for entry in entries if entry.contract == "Consortium"), b"")
     pending: e.Event | None = None
@@ -134,10 +138,10 @@ def _needs_vote(event: e.Event) -> bool:
 def _check_suspended(state: Federation, event: e.MeasurementSuspended, proof: e.Event | None) -> None:
     """By a proof against an enclave of this measurement, in one transaction.  Whether the proof is right is 27's."""
     known = None
-    if isinstance(proof, e.RoundRefuted) and proof.round_id in state.ledger.rounds:
+    if isinstance(proof, e.RoundRefuted | e.EnclaveAccused) and proof.round_id in state.ledger.rounds:
         known = state.enclaves.get(state.ledger.rounds[proof.round_id].opening.enclave)
-    if known is None or event.measurement not in state.consortium.measurements:
-        raise VerificationError("a suspension", expected="of an allowed measurement, by a proof", actual=event)
+    if known is None:
+        raise VerificationError("a suspension", expected="by a proof", actual=event)
     expect("measurement that a proof suspends", known.event.measurement, event.measurement)
 
 

@@ -12,7 +12,7 @@ struct Answer {
     bytes32[] path;
     bytes columns; // for a column leaf: what its first and its second hash are of; else empty
     bytes totals;
-    SetLeaf set; // for a row leaf: the set leaf with the row's root; else ignored
+    SetLeaf set; // for a row leaf: the set leaf with the row's root; else without data and path
 }
 
 /// @title Whoever shows that a proposed result is wrong voids its round, and its coordinator loses the bond
@@ -47,6 +47,8 @@ interface IDisputes is IEventStream {
     }
 
     event ProofCommitted(bytes32 indexed commitment);
+    /// @notice Another proof of a refuted round shows that its enclave lied, whoever else did.
+    event EnclaveAccused(uint64 indexed round, uint8 indexed predicate, address indexed prover);
     event LeafRequested(
         uint64 indexed round, address indexed member, Tree tree, uint16 slot, uint32 index, uint64 answerBy
     );
@@ -56,6 +58,8 @@ interface IDisputes is IEventStream {
 
     /// @notice What was called is no predicate.
     error NoFinding();
+    /// @notice What the proof shows could be a host's doing.
+    error NotEnclaves(uint8 predicate);
     /// @notice The proof is not about what this verdict is about.
     error OtherSubject(bytes32 expected, bytes32 actual);
     /// @notice There is no pre-commitment of this proof by this account that is older than the one that leads.
@@ -85,6 +89,10 @@ interface IDisputes is IEventStream {
     /// @notice Whoever pre-committed to a valid proof before the prover that leads takes its place; for an hour.
     function claim(Verdict calldata verdict, Family family, bytes calldata proof, bytes32 salt) external;
 
+    /// @notice Suspends the measurement by another proof, as long as the verdict waits to be executed: whoever lies in two
+    /// ways must not get away with the one that a host can bring about.
+    function suspend(Verdict calldata verdict, Family family, bytes calldata proof) external;
+
     /// @notice After that hour: shares out the pot.
     /// @param setLeaves All leaves of the set tree, by slot. Where the verdict has no result, and after a week, they
     /// may be left out, all of them; what would be the cohort's is then burnt. Without them spec, result and cohort
@@ -104,8 +112,8 @@ interface IDisputes is IEventStream {
         external
         payable;
 
-    /// @notice Anybody answers, within as many seconds as the round's challenge window has, and gets the deposit. The
-    /// round does not settle for as long again, so that the answer can be used.
+    /// @notice Anybody answers, within as many seconds as the round's challenge window has and at least to its end, and
+    /// gets the deposit. The round does not settle for as long again, so that the answer can be used.
     function answerLeaf(Spec calldata spec, RoundResult calldata result, address member, Answer calldata answer)
         external;
 

@@ -153,7 +153,8 @@ interface IRoundLedger is IEventStream {
         external;
 
     /// @notice Anybody voids a round that can't settle: its enclave is no longer trusted, nobody proposed in time, or
-    /// more than f slots carry a reason that only the enclave can attest. The base model stands.
+    /// more than f slots carry a reason that only the enclave can attest (then no sooner than it could settle, so that nobody
+    /// escapes a proof or a request that way). The base model stands.
     /// @param result As proposed; ignored where nothing was.
     /// @param outcomes As proposed; ignored where nothing was.
     function voidRound(Spec calldata spec, RoundResult calldata result, bytes calldata outcomes) external;

@@ -48,13 +48,22 @@ library LeafRequests {
             require(length == SignedLeaves.LENGTH, IPredicates.WrongLength(SignedLeaves.LENGTH, length));
             Merkle.check(result.setRoot, Merkle.SET, slot, slots, answer.set.data, answer.set.path);
             root = bytes32(answer.set.data);
+        } else {
+            _checkEmpty(answer.set.data.length + answer.set.path.length);
         }
         Merkle.check(root, uint8(tree), index, size, answer.data, answer.path);
         if (tree == IDisputes.Tree.Column) {
             require(answer.data.length >= 64, IPredicates.WrongLength(64, answer.data.length));
             _checkPreimage(bytes32(answer.data), answer.columns);
             _checkPreimage(bytes32(answer.data[32:]), answer.totals);
+        } else {
+            _checkEmpty(answer.columns.length + answer.totals.length);
         }
+    }
+
+    /// @dev What an answer does not need has no place in the event.
+    function _checkEmpty(uint256 length) private pure {
+        require(length == 0, IPredicates.WrongLength(0, length));
     }
 
     function _checkPreimage(bytes32 expected, bytes calldata preimage) private pure {
