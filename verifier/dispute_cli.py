@@ -59,6 +59,12 @@ def dispute(
     ] = True,
     max_fee_gwei: Annotated[int, typer.Option(min=1, help="Most that a unit of gas may cost.")] = 500,
     wait: Annotated[int, typer.Option(min=1, help="Seconds until a transaction has to be mined.")] = 180,
+    fetch_wait: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Seconds for all artifacts; without it, half of what is left until the round settles."
+        ),
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Look for what is wrong with a round's result, and refute it on the ledger.
@@ -96,6 +102,7 @@ def dispute(
                 pre_commit=pre_commit,
                 cap_wei=max_fee_gwei * GWEI,
                 wait_s=float(wait),
+                fetch_s=None if fetch_wait is None else float(fetch_wait),
                 tell=partial(_tell, said) if format_ == "text" else None,
             )
             report = share_out(subject) if execute else look(subject)

@@ -10,6 +10,7 @@ VerificationError.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,10 +20,13 @@ from protocol.attestation.collateral import MAX_COLLATERAL_BYTES
 from protocol.errors import CommitmentMismatchError, LengthError, UnavailableError, VeriflockError
 from protocol.hashing import sha256
 from verifier.files import read_file
-from verifier.http import Exchanges
+from verifier.http import Answer, Exchanges
 
 TIMEOUT_S = 60.0
 """For one whole artifact, however slowly it drips."""
+
+AT_ONCE = 8
+"""Blobs that are fetched at the same time: one that drips does not keep the others."""
 
 MAX_EVIDENCE_BYTES = 1 << 20
 """256 slots need less than 64 KiB."""
@@ -37,12 +41,16 @@ class ArtifactSource(Protocol):
         """For people: what this source is."""
         ...
 
-    def evidence(self, round_id: int) -> bytes:
+    def evidence(self, round_id: int, *, within_s: float | None = None) -> bytes:
         """The CBOR of a round's RoundEvidence."""
         ...
 
     def blob(self, digest: bytes, size: int) -> bytes:
         """The `size` bytes whose SHA-256 is `digest`."""
+        ...
+
+    def blobs(self, wanted: Sequence[tuple[bytes, int]], *, within_s: float) -> list[bytes | Exception]:
+        """As `blob` of each (digest, size), with one deadline for all: the bytes, or what is to be raised for it."""
         ...
 
     def collateral(self, digest: bytes) -> bytes:
@@ -60,13 +68,23 @@ class FolderArtifacts:
         """For people: what this source is."""
         return f"folder {self._folder}"
 
-    def evidence(self, round_id: int) -> bytes:
+    def evidence(self, round_id: int, *, within_s: float | None = None) -> bytes:
         """The CBOR of a round's RoundEvidence."""
         return read_file(self._folder / "rounds" / f"{round_id}.cbor", MAX_EVIDENCE_BYTES)
 
     def blob(self, digest: bytes, size: int) -> bytes:
         """The `size` bytes whose SHA-256 is `digest`."""
         return _checked(read_file(self._folder / "blobs" / digest.hex(), size, exactly=True), digest, size)
+
+    def blobs(self, wanted: Sequence[tuple[bytes, int]], *, within_s: float) -> list[bytes | Exception]:
+        """One after another: what is here does not drip."""
+        found: list[bytes | Exception] = []
+        for digest, size in wanted:
+            try:
+                found.append(self.blob(digest, size))
+            except (VeriflockError, UnavailableError, OSError) as error:
+                found.append(error)
+        return found
 
     def collateral(self, digest: bytes) -> bytes:
         """The collateral whose SHA-256 is `digest`."""
@@ -98,13 +116,26 @@ class CoordinatorArtifacts:
         """For people: what this source is."""
         return f"coordinator at {self._url}"
 
-    def evidence(self, round_id: int) -> bytes:
+    def evidence(self, round_id: int, *, within_s: float | None = None) -> bytes:
         """The CBOR of a round's RoundEvidence."""
-        return self._get(f"/v1/rounds/{round_id}/evidence", MAX_EVIDENCE_BYTES)
+        return self._get(f"/v1/rounds/{round_id}/evidence", MAX_EVIDENCE_BYTES, within_s)
 
     def blob(self, digest: bytes, size: int) -> bytes:
         """The `size` bytes whose SHA-256 is `digest`."""
         return _checked(self._get(f"/v1/blobs/{digest.hex()}", size), digest, size)
+
+    def blobs(self, wanted: Sequence[tuple[bytes, int]], *, within_s: float) -> list[bytes | Exception]:
+        """A few at a time."""
+        paths = [f"/v1/blobs/{digest.hex()}" for digest, _ in wanted]
+        asked = [(self._url + path, size) for path, (_, size) in zip(paths, wanted, strict=True)]
+        answers = self._exchanges.get_all(asked, at_once=AT_ONCE, within_s=within_s)
+        found: list[bytes | Exception] = []
+        for path, answer, (digest, size) in zip(paths, answers, wanted, strict=True):
+            try:
+                found.append(_checked(self._body(path, answer), digest, size))
+            except (VeriflockError, UnavailableError) as error:
+                found.append(error)
+        return found
 
     def collateral(self, digest: bytes) -> bytes:
         """The collateral whose SHA-256 is `digest`."""
@@ -114,12 +145,21 @@ class CoordinatorArtifacts:
         """Closes the connections."""
         self._exchanges.close()
 
-    def _get(self, path: str, limit: int) -> bytes:
+    def _get(self, path: str, limit: int, within_s: float | None = None) -> bytes:
+        answer: Answer | Exception
         try:
-            status, body = self._exchanges.exchange("GET", self._url + path, limit=limit)
+            answer = self._exchanges.exchange("GET", self._url + path, limit=limit, within_s=within_s)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            why = f"{self._url}{path} does not answer ({type(error).__name__})"
-            raise UnavailableError(why, "check --coordinator and --ca") from error
+            answer = error
+        return self._body(path, answer)
+
+    def _body(self, path: str, answer: Answer | Exception) -> bytes:
+        if isinstance(answer, httpx.HTTPError | httpx.InvalidURL | TimeoutError):
+            why = f"{self._url}{path} does not answer ({type(answer).__name__})"
+            raise UnavailableError(why, "check --coordinator and --ca") from answer
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
         if status != httpx.codes.OK:
             raise UnavailableError(f"{self._url}{path} answers {status}", "is the round settled?")
         return body

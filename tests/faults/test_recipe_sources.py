@@ -91,6 +91,40 @@ def test_who_drips_keeps_nobody_waiting(where: bytes) -> None:
         server.shutdown()
 
 
+def test_blobs_that_drip_take_one_deadline_together_and_the_others_come() -> None:
+    blobs = {sha256(data): data for data in (bytes([place]) * 100 for place in range(30))}
+    names = list(blobs)
+
+    class Handler(socketserver.StreamRequestHandler):
+        """Every fifth blob drips: fewer than are asked for at once."""
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                digest = bytes.fromhex(self.rfile.readline().split()[1].decode().rpartition("/")[2])
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 100\r\n\r\n")
+                if names.index(digest) % 5:
+                    self.wfile.write(blobs[digest])
+                    return
+                for byte in blobs[digest]:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.5)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = CoordinatorArtifacts(f"http://127.0.0.1:{server.server_address[1]}", None)
+        start = time.monotonic()
+        found = source.blobs([(digest, 100) for digest in names], within_s=3)
+        assert time.monotonic() - start < 5
+        source.close()
+        server.shutdown()
+    came = {place for place, blob in enumerate(found) if isinstance(blob, bytes)}
+    assert {place for place in range(30) if place % 5} == came
+    for place in range(0, 30, 5):
+        assert isinstance(found[place], UnavailableError)
+        assert "TimeoutError" in str(found[place])
+
+
 def test_a_node_that_says_too_much_means_could_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("verifier.rpc.MAX_ANSWER_BYTES", 1000)
     with pytest.raises(UnavailableError, match="does not end"):
@@ -166,6 +200,12 @@ def test_a_coordinator_serves_the_same_artifacts(honest: RoundWorld) -> None:
     assert source.evidence(1) == folder.evidence(1)
     model = encode_model(np.arange(40, dtype=np.int32) * 1000)
     assert source.blob(sha256(model), len(model)) == model
+    wanted = [(sha256(model), len(model)), (sha256(b"nobody has this"), 1), (sha256(model), len(model) - 4)]
+    for either in (source, folder):
+        one, *others = either.blobs(wanted[:1] + wanted[2:], within_s=9)
+        assert one == model
+        assert [isinstance(other, VeriflockError) for other in others] == [True]
+    assert isinstance(folder.blobs(wanted[1:2], within_s=9)[0], UnavailableError | VeriflockError)
     with pytest.raises(VeriflockError):
         source.blob(sha256(model), len(model) - 4)
     empty = CoordinatorArtifacts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from contracts.abi import interfaces
 from participant.journal import Journal, StoredReceipt
 from protocol.disputes import Verdict, proof_commitment
 from protocol.errors import MalformedError, UnavailableError, VerificationError
+from protocol.evidence import RoundEvidence
 from protocol.hashing import keccak256, sha256
 from protocol.keys import address, sign, to_hex
 from protocol.openings import Leaves, Openings, RowChunk, Tree
@@ -27,7 +29,7 @@ from verifier.chain import ChainSource
 from verifier.dispute.flow import nothing_found
 from verifier.dispute.proofs import _describe, in_order, is_enclaves, openings_of, proof_of
 from verifier.dispute.prospects import executable_from, prospect, signers_of
-from verifier.dispute.reading import BLANK, Opened, check_receipts, parse_receipt
+from verifier.dispute.reading import BLANK, Opened, check_receipts, fetch, parse_receipt, time_to_fetch
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
 from verifier.dispute.steps import MAX_ASKED, Asked, Done, Gas, ask, refute
 from verifier.dispute.story import Story, Subject, run
@@ -39,6 +41,7 @@ from verifier.refutation.search import search
 from verifier.refutation.statement import Facts, Family, SignedReceipt, Statement
 from verifier.report import Status
 from verifier.sender import MAX_GAS, Sender
+from verifier.state import RoundState
 
 KEY, OTHER_KEY = sha256(b"one prover"), sha256(b"another prover")
 NAMED = {lie.name: lie for lie in LIES}
@@ -307,6 +310,68 @@ def test_who_signed_what_was_counted_has_a_share() -> None:
     assert signers_of(draft.facts(), draft.set_leaves) == expected
     assert signers_of(draft.facts(), None) is None
     assert signers_of(draft.facts(), [*draft.set_leaves[:-1], None]) is None
+
+
+# -- what is fetched
+
+
+class Slow:
+    """A source that has only what is quick."""
+
+    def __init__(self, evidence: RoundEvidence, quick: set[bytes], clock: list[float]) -> None:
+        self._evidence, self._quick, self._clock = evidence, quick, clock
+        self.given: list[float | None] = []
+
+    def describe(self) -> str:
+        return "a slow coordinator"
+
+    def evidence(self, round_id: int, *, within_s: float | None = None) -> bytes:
+        self.given.append(within_s)
+        self._clock[0] += 10
+        return self._evidence.encode()
+
+    def blob(self, digest: bytes, size: int) -> bytes:
+        raise AssertionError("one after another")
+
+    def blobs(self, wanted: Sequence[tuple[bytes, int]], *, within_s: float) -> list[bytes | Exception]:
+        self.given.append(within_s)
+        late = UnavailableError("does not answer (TimeoutError)")
+        return [digest if digest in self._quick else late for digest, _ in wanted]
+
+    def collateral(self, digest: bytes) -> bytes:
+        raise AssertionError("not asked for")
+
+
+def test_what_does_not_come_in_time_is_named_and_the_rest_is_there() -> None:
+    names = {what: sha256(what.encode()) for what in ("base", "model", "aggregate", "row 0", "row 2")}
+    evidence = RoundEvidence(
+        round_id=7,
+        result=bytes(32),
+        base=names["base"],
+        set_leaves=(bytes(33),) * 3,
+        rows=(names["row 0"], None, names["row 2"]),
+        aggregate=names["aggregate"],
+        model=names["model"],
+    )
+    clock = [100.0]
+    source = Slow(evidence, set(names.values()) - {names["base"], names["row 2"]}, clock)
+    facts = drafted(LIE).facts()
+    published, notes = fetch(facts, source, within_s=30.0, monotonic=lambda: clock[0])
+    assert source.given == [30.0, 20.0]  # one deadline for all
+    assert (set(published.rows), published.base, published.model) == ({0}, None, names["model"])
+    assert notes[0] == "2 of 5 blobs did not come in 30 s: base model, row of slot 2"
+    assert len(notes) == 3
+
+
+@pytest.mark.parametrize(
+    ("now_s", "not_before_s", "expected"), [(900, 0, 50.5), (990, 0, 20.0), (900, 1101, 100.5), (0, 10**6, 600.0)]
+)
+def test_time_to_fetch_is_half_of_what_is_left(now_s: int, not_before_s: int, expected: float) -> None:
+    hold = SimpleNamespace(round_id=7, not_before_s=not_before_s)
+    state = SimpleNamespace(disputes=SimpleNamespace(hold=hold))
+    opening = SimpleNamespace(round_id=7, value=SimpleNamespace(deadlines=(1, 2, 3, 4, 1000)))
+    known: Any = SimpleNamespace(state=RoundState.PROPOSED, opening=opening)
+    assert time_to_fetch(cast(Any, SimpleNamespace(state=state, time_s=now_s)), known) == expected
 
 
 # -- receipts

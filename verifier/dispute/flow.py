@@ -13,7 +13,15 @@ from protocol.keys import Address, to_hex
 from protocol.openings import Leaves, Openings
 from verifier.dispute.proofs import Proof, in_order, is_enclaves, openings_of, proof_of
 from verifier.dispute.prospects import claimable_until, executable_from, prospect, signers_of
-from verifier.dispute.reading import Opened, Reading, check_receipts, facts_of, open_round
+from verifier.dispute.reading import (
+    Opened,
+    Reading,
+    check_receipts,
+    facts_of,
+    open_round,
+    settles_from,
+    time_to_fetch,
+)
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
 from verifier.dispute.sharing import becomes
 from verifier.dispute.steps import Done, Gas, ask, claim, commit_gas, refute, refuting, verdict_of
@@ -44,10 +52,8 @@ class _Matter:
 
     @property
     def settles_from_s(self) -> int:
-        """First second at which the round may be settled, after which a proof may come too late."""
-        hold = self.reading.state.disputes.hold
-        waits = hold.not_before_s if hold.round_id == self.facts.spec.round_id else 0
-        return max(self.facts.spec.deadlines[4] + 1, waits)
+        """First second at which a proof may come too late."""
+        return settles_from(self.reading, self.known)
 
     def takes(self, statement: Statement) -> bool:
         """Whether the ledger still takes it: two signatures also before anything is proposed."""
@@ -72,6 +78,7 @@ def _dispute(story: Story) -> DisputeReport:
         what = f"no result of round {known.opening.round_id} is there to be refuted"
         return story.add(status=Status.OK, summary=what)
     matter = _look(subject, reading, known)
+    story.add(notes=matter.opened.notes)
     if verdict is not None:
         return _refuted_before(story, matter, verdict)
     if not matter.statements:
@@ -89,7 +96,8 @@ def _look(subject: Subject, reading: Reading, known: Round) -> _Matter:
     facts = facts_of(reading, known)
     check_receipts(facts, subject.receipts)
     nothing = Opened(openings=Openings(Leaves(rows={}), counted=0), missing=(), notes=())
-    opened = nothing if known.proposal is None else open_round(reading, facts, subject.artifacts)
+    within_s = subject.fetch_s or time_to_fetch(reading, known)
+    opened = nothing if known.proposal is None else open_round(reading, facts, subject.artifacts, within_s=within_s)
     statements = in_order(search(facts, opened.openings, receipts=subject.receipts))
     return _Matter(reading=reading, known=known, facts=facts, opened=opened, statements=statements)
 
@@ -103,7 +111,6 @@ def nothing_found(story: Story, facts: Facts, opened: Opened) -> DisputeReport:
             status=Status.UNKNOWN,
             summary=f"nothing is wrong with what can be opened, but {trees} can't be",
             cannot_open=missing,
-            notes=opened.notes,
             next_steps=remedies(missing, disclosure=facts.spec.disclosure),
         )
     if facts.has_columns and (facts.rule is None or facts.spec.optimizer != 0):

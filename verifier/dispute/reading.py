@@ -10,6 +10,7 @@ nothing is said about the round.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -25,10 +26,13 @@ from verifier.apply import apply_all
 from verifier.chain import ChainSource
 from verifier.checks.chain import check_1_chain, check_2_code, check_3_streams
 from verifier.deployment import Deployment
-from verifier.evidence import ArtifactSource
+from verifier.evidence import TIMEOUT_S, ArtifactSource
 from verifier.refutation.reconstruction import Answered, CannotOpen, Published, reconstruct
 from verifier.refutation.statement import Facts, SignedReceipt
-from verifier.state import Federation, Round
+from verifier.state import Federation, Round, RoundState
+
+LEAST_FETCH_S, MOST_FETCH_S = 20.0, 600.0
+"""For everything that is published of a round: half the time until it may be settled, but within these."""
 
 MAX_RECEIPT_BYTES = 1 << 12
 """A receipt with its signature is about 350 bytes."""
@@ -122,45 +126,78 @@ def facts_of(reading: Reading, known: Round) -> Facts:
     )
 
 
-def open_round(reading: Reading, facts: Facts, artifacts: ArtifactSource | None) -> Opened:
+def settles_from(reading: Reading, known: Round) -> int:
+    """First second at which the round may be settled, after which a proof may come too late."""
+    hold = reading.state.disputes.hold
+    waits = hold.not_before_s if hold.round_id == known.opening.round_id else 0
+    return max(known.opening.value.deadlines[4] + 1, waits)
+
+
+def time_to_fetch(reading: Reading, known: Round) -> float:
+    """Seconds for everything that is published of a round: whoever drips must not keep a proof until it is too late."""
+    if known.state is not RoundState.PROPOSED:
+        return MOST_FETCH_S
+    return min(MOST_FETCH_S, max(LEAST_FETCH_S, (settles_from(reading, known) - reading.time_s) / 2))
+
+
+def open_round(reading: Reading, facts: Facts, artifacts: ArtifactSource | None, *, within_s: float) -> Opened:
     """The leaves of a proposed result: what was published, and what was answered on the ledger."""
-    published, notes = fetch(facts, artifacts)
+    published, notes = fetch(facts, artifacts, within_s=within_s)
     openings, missing = reconstruct(facts, published, answers=answers_of(reading.state, facts.spec.round_id))
     return Opened(openings=openings, missing=missing, notes=tuple(notes))
 
 
-def fetch(facts: Facts, artifacts: ArtifactSource | None) -> tuple[Published, list[str]]:
-    """What a source gives of a round, and what not.  Nothing of it is believed: it leads to a root, or is nothing."""
-    evidence, notes = fetch_evidence(facts, artifacts)
+def fetch(
+    facts: Facts,
+    artifacts: ArtifactSource | None,
+    *,
+    within_s: float,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> tuple[Published, list[str]]:
+    """What a source gives of a round in so many seconds, and what not.
+
+    Nothing of it is believed: it leads to a root, or is nothing.
+    """
+    deadline_s = monotonic() + within_s
+    evidence, notes = fetch_evidence(facts, artifacts, within_s=min(TIMEOUT_S, within_s))
     if evidence is None or artifacts is None:
         return Published(rows={}), notes
-
-    def blob(what: str, digest: bytes | None, size: int) -> bytes | None:
-        if digest is None:
-            return None
-        try:
-            return artifacts.blob(digest, size)
-        except (VeriflockError, UnavailableError, OSError) as error:
-            notes.append(f"{what}: {error}")
-            return None
-
     dimension = facts.spec.dimension
-    rows = {slot: blob(f"row of slot {slot}", digest, 2 * dimension) for slot, digest in enumerate(evidence.rows)}
+    named = {
+        "base model": (evidence.base, 4 * dimension),
+        "new model": (evidence.model, 4 * dimension),
+        "aggregate": (evidence.aggregate, 4 * dimension),
+        **{_row(slot): (digest, 2 * dimension) for slot, digest in enumerate(evidence.rows)},
+    }
+    wanted = {what: (digest, size) for what, (digest, size) in named.items() if digest is not None}
+    left_s = max(0.0, deadline_s - monotonic())
+    blobs = dict(zip(wanted, artifacts.blobs(list(wanted.values()), within_s=left_s), strict=True))
+    found = {what: blob for what, blob in blobs.items() if isinstance(blob, bytes)}
+    lacking = {what: str(error) for what, error in blobs.items() if isinstance(error, Exception)}
+    if lacking:
+        notes.append(f"{len(lacking)} of {len(wanted)} blobs did not come in {within_s:g} s: {', '.join(lacking)}")
+    notes += [f"{what}: {why}" for what, why in lacking.items()]
     return Published(
         set_leaves=evidence.set_leaves,
-        rows={slot: row for slot, row in rows.items() if row is not None},
-        aggregate=blob("aggregate", evidence.aggregate, 4 * dimension),
-        base=blob("base model", evidence.base, 4 * dimension),
-        model=blob("new model", evidence.model, 4 * dimension),
+        rows={slot: found[_row(slot)] for slot in range(len(evidence.rows)) if _row(slot) in found},
+        aggregate=found.get("aggregate"),
+        base=found.get("base model"),
+        model=found.get("new model"),
     ), notes
 
 
-def fetch_evidence(facts: Facts, artifacts: ArtifactSource | None) -> tuple[RoundEvidence | None, list[str]]:
+def _row(slot: int) -> str:
+    return f"row of slot {slot}"
+
+
+def fetch_evidence(
+    facts: Facts, artifacts: ArtifactSource | None, *, within_s: float | None = None
+) -> tuple[RoundEvidence | None, list[str]]:
     """The envelope that names a round's bytes; or None, and why not."""
     if artifacts is None:
         return None, ["evidence: nobody said where it is; give --artifacts or --coordinator"]
     try:
-        return parse_evidence(artifacts.evidence(facts.spec.round_id)), []
+        return parse_evidence(artifacts.evidence(facts.spec.round_id, within_s=within_s)), []
     except (VeriflockError, UnavailableError, OSError) as error:
         return None, [f"evidence: {error}"]
 

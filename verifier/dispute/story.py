@@ -52,6 +52,8 @@ class Subject:
     """Most that a unit of gas may cost."""
     wait_s: float = 0.0
     """Until a transaction has to be mined."""
+    fetch_s: float | None = None
+    """For everything that is fetched of a round; None: by the time that is left until it may be settled."""
     tell: Callable[[DisputeReport], None] | None = None
     """Told what is about to be sent."""
 
