@@ -31,6 +31,7 @@ from demo_parts.acts import Acts, Lie, copy_public
 from demo_parts.federation import Federation, founded, running
 from demo_parts.options import Options, attack_names
 from demo_parts.show import SIMULATED, JsonShow, Show
+from demo_parts.stolen import Theft
 from demo_parts.tamper import EXAMPLE, byte_to_change, copy_tampered, observe_refusal
 from participant import data
 from participant.trainers import DEFAULT_TRAINER
@@ -100,9 +101,13 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
         federation.stop_coordinator()
         lie = acts.lie()
         show.lie(lie)
+        show.step("the host copies the attestation key, and starts an enclave of its own")
+        with show.rounds(is_theft=True):
+            theft = acts.theft(show.progress)
+        show.theft(theft)
         standings = acts.standings()
         show.standings(standings)
-        write_down(federation, metrics, standings, lie, run)
+        write_down(federation, metrics, standings, lie, theft, run)
         code, report = verify(run)
         record.write_sums(run)
         link_latest(run)
@@ -138,13 +143,15 @@ def write_down(
     metrics: list[record.RoundMetrics],
     standings: list[tuple[bytes, bool, int, int]],
     lie: Lie,
+    theft: Theft,
     run: Path,
 ) -> None:
     """Artifacts, record, its digest on the ledger, the chain's dump, numbers and figure: in this order."""
     options = federation.options
     copy_public(federation.data / "artifacts", run / "artifacts")
     (run / "federation.json").write_bytes(federation.charter.encode())
-    digest = record.write_record(run / "record.json", describe(federation, metrics, standings, lie, run.name))
+    described = describe(federation, metrics, standings, lie, theft, run.name)
+    digest = record.write_record(run / "record.json", described)
     # from here on the record can't change unnoticed: its digest is in an event of the ledger
     federation.anchor(digest)
     (run / "chain.json").write_bytes(anvil.dump_state(federation.rpc))
@@ -159,6 +166,7 @@ def describe(
     metrics: list[record.RoundMetrics],
     standings: list[tuple[bytes, bool, int, int]],
     lie: Lie,
+    theft: Theft,
     name: str,
 ) -> dict[str, Any]:
     """The values of record.json.  Accuracies are the demo's own and unattested; everything else can be checked."""
@@ -198,6 +206,7 @@ def describe(
         ],
         "rounds": [asdict(item) for item in metrics],
         "lie": {**asdict(lie), "fee_wei": str(lie.fee_wei)},
+        "theft": theft.to_map(),
     }
 
 

@@ -20,6 +20,7 @@ from coordinator.ledger import LedgerState, blank_result
 from demo_parts.federation import Federation, wait_for
 from demo_parts.observe import standing, transaction_of
 from demo_parts.record import RoundMetrics
+from demo_parts.stolen import Theft, perform
 from participant.data import Samples, standardise
 from participant.trainers import Trainer, TrainerSetup, trainer_class
 from protocol import fixedpoint, keys, outcomes, seeds, trees
@@ -133,6 +134,10 @@ class Acts:
         host.send(f"void/{round_id}", ledger.void_call(spec, blank_result(spec), b""))
         fee = bond - ledger.bond(keys.address(federation.coordinator_key))
         return Lie(round=round_id, transaction=transaction, error=error, fee_wei=fee)
+
+    def theft(self, report: Callable[[Progress], None]) -> Theft:
+        """The host has copied the attestation key (stolen.py)."""
+        return perform(self._federation, lambda round_id: self._collect(round_id, report))
 
     def standings(self) -> list[tuple[bytes, bool, int, int]]:
         """(participant, is Byzantine, reputation in ppb, credit in wei), by reputation."""

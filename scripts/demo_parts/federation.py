@@ -7,12 +7,13 @@ Must not know:   what is shown, or what is written down.
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,6 +71,8 @@ class Trainee:
     """Its address."""
     is_byzantine: bool
     """Whether it attacks."""
+    arguments: tuple[str, ...]
+    """Of its command, to start it again."""
 
 
 class Federation:
@@ -170,8 +173,8 @@ class Federation:
         for number in numbers:
             members[0].execute(number)
 
-    def start_coordinator(self) -> None:
-        """The host, which launches its enclave and registers it."""
+    def start_coordinator(self, *, last_round: int | None = None) -> None:
+        """The host, which launches its enclave and registers it; it opens rounds up to the last one."""
         folder = self._work / "coordinator"
         if not folder.exists():
             self._prepare_coordinator(folder)
@@ -180,7 +183,7 @@ class Federation:
             "--config",
             str(folder / "coordinator.toml"),
             "--rounds",
-            str(self.options.rounds),
+            str(last_round or self.options.rounds),
             "--keep-serving",
         )
         process = self.processes.start("coordinator", "coordinator", "serve", *arguments)
@@ -226,7 +229,15 @@ class Federation:
             arguments += ["--trainer", options.trainer, "--allow-simulated", "--join", "--poll-s", "0.2"]
             arguments += ["--attack", options.attack] if is_byzantine else []
             process = self.processes.start(f"participant-{index}", "participant", "run", *arguments)
-            self.trainees.append(Trainee(process=process, account=address(key), is_byzantine=is_byzantine))
+            self.trainees.append(
+                Trainee(process=process, account=address(key), is_byzantine=is_byzantine, arguments=tuple(arguments))
+            )
+
+    def resume_participants(self) -> None:
+        """Those that were stopped, with the keys and state that they had."""
+        for index, trainee in enumerate(self.trainees):
+            process = self.processes.start(f"participant-{index}", "participant", "run", *trainee.arguments)
+            self.trainees[index] = replace(trainee, process=process)
 
     def stop_participants(self) -> None:
         """After the last round."""
@@ -238,6 +249,30 @@ class Federation:
         if self.coordinator is not None:
             self.processes.stop_one(self.coordinator)
             self.coordinator = None
+
+    def change_platform(self, socket_path: Path) -> None:
+        """The coordinator, stopped, is to launch its enclave on another platform: with fresh keys."""
+        shutil.rmtree(self.data / "sealed")
+        (self.data / "launch.cbor").unlink(missing_ok=True)
+        self._write_config(self._work / "coordinator", socket_path)
+
+    def top_up_bond(self) -> None:
+        """The host puts back what fees took."""
+        missing = BOND_WEI - self.ledger.bond(address(self.coordinator_key))
+        if missing > 0:
+            self.host_outbox().send("top-up", self.ledger.bond_call(missing))
+
+    def new_account(self, key_file: Path) -> bytes:
+        """Somebody with a purse and nothing else; the key is in a file."""
+        key = new_key()
+        self._fill_purses([address(key)])
+        write_key(key_file, key)
+        return address(key)
+
+    @property
+    def work(self) -> Path:
+        """The private folder of this run."""
+        return self._work
 
     @property
     def certificate(self) -> Path:
@@ -275,18 +310,19 @@ class Federation:
         write_private(folder / "certificate.key", key)
         (folder / "federation.json").write_bytes(self.charter.encode())
         (folder / "genesis.model").write_bytes(self.genesis_model)
-        port = anvil.free_port()
-        from_block = self.deployment.from_block if self.deployment else 0
+        self.coordinator_url = f"https://127.0.0.1:{anvil.free_port()}"
+        self._write_config(folder, self.socket)
+
+    def _write_config(self, folder: Path, socket_path: Path) -> None:
         text = render_config(
             rpc=self.rpc,
             ledger=to_hex(self.ledger.address),
-            from_block=from_block,
-            port=port,
-            platform=str(self.socket),
+            from_block=self.deployment.from_block if self.deployment else 0,
+            port=int(self.coordinator_url.rsplit(":", 1)[1]),
+            platform=str(socket_path),
             poll_s=0.1,
         )
         (folder / "coordinator.toml").write_text(text)
-        self.coordinator_url = f"https://127.0.0.1:{port}"
 
     def _terms(self) -> Terms:
         options = self.options

@@ -42,10 +42,13 @@ class Processes:
         self._logs = logs
         self._running: list[Process] = []
 
-    def start(self, name: str, *arguments: str) -> Process:
-        """`veriflock` with these arguments."""
+    def start(self, name: str, *arguments: str, script: Path | None = None) -> Process:
+        """`veriflock` with these arguments, or a script of the demo's."""
         log = self._logs / f"{name}.log"
-        command = [str(Path(sys.executable).with_name("veriflock")), *arguments]
+        program = (
+            [str(Path(sys.executable).with_name("veriflock"))] if script is None else [sys.executable, str(script)]
+        )
+        command = [*program, *arguments]
         environment = {**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with log.open("ab") as output:
             process = subprocess.Popen(

@@ -22,6 +22,7 @@ from rich.table import Table
 from demo_parts.acts import Lie
 from demo_parts.acts import Progress as RoundProgress
 from demo_parts.record import RoundMetrics
+from demo_parts.stolen import Theft
 from demo_parts.tamper import Tampering
 from protocol.keys import to_hex
 
@@ -52,8 +53,15 @@ class Show:
         self._console.print(f"[dim]-[/dim] {text}", soft_wrap=True)
 
     @contextmanager
-    def rounds(self) -> Iterator[None]:
-        """The live table, for as long as rounds run.  Without a terminal it is printed once, at the end."""
+    def rounds(self, *, is_theft: bool = False) -> Iterator[None]:
+        """The live table, for as long as rounds run.  Without a terminal it is printed once, at the end.
+
+        is_theft: only the bar, which goes away.
+        """
+        if is_theft:
+            with Live(self._bar, console=self._console, refresh_per_second=8, transient=True):
+                yield
+            return
         with Live(Group(self._table, self._bar), console=self._console, refresh_per_second=8) as self._live:
             yield
             self._bar.stop()
@@ -84,6 +92,39 @@ class Show:
         self._console.print(f"  transaction {lie.transaction}", soft_wrap=True)
         fee = f"{lie.fee_wei / ETHER:g} ether"
         self._console.print(f"  round {lie.round} is void; for proposing nothing that counts the host loses {fee}\n")
+
+    def theft(self, theft: Theft) -> None:
+        """A perfect quote, a false result, a proof, a price; and the same key in other hands."""
+        say = self._console.print
+        found, execution = theft.proof["accusation"], theft.execution["prospect"]
+        say("\n[bold]The host has copied the attestation key.[/bold]  Its own enclave runs other code:")
+        say(f"  measurement that runs   {theft.actual}", soft_wrap=True)
+        say(f"  measurement it quotes   {theft.measurement}, which members voted for", soft_wrap=True)
+        say(f"  the ledger verifies the quote and registers it; {theft.counted} participants check it, and seal")
+        say(f"  round {theft.round}: it turns the aggregate around, and signs.  No quote can tell.\n")
+        say(
+            "[bold]Somebody who trusts nobody[/bold] repeats the round from public bytes (veriflock dispute):",
+            soft_wrap=True,
+        )
+        say(f"  [red]{found['predicate']} {found['function']}[/red]: {escape(found['text'])}", soft_wrap=True)
+        gas = theft.proof["sent"][-1]["gas_used"]
+        say(f"  one transaction with a proof of {found['proof_bytes']:,} bytes, {gas:,} gas")
+        stands = "the base model stands" if theft.model_stands else "[red]the model has moved[/red]"
+        say(f"  round {theft.round} is {theft.state}; {stands}; ", end="")
+        say("the measurement is suspended" if theft.suspended else "[red]the measurement still counts[/red]")
+        bond = f"{theft.bond_before_wei / ETHER:g} ether"
+        reward, share, burnt = (int(execution[f"{part}_wei"]) / ETHER for part in ("reward", "share", "burnt"))
+        parts = f"{reward:g} to the prover, {share:g} to each of {len(execution['signers'])} whose work was lost"
+        parts += f", {burnt:g} burnt"
+        say(f"  the host's bond of {bond}: {parts}\n", soft_wrap=True)
+        say("[bold]A stranger with the same key[/bold] has a perfect quote too:")
+        for what, said in (
+            ("registers an enclave", theft.stranger.registration),
+            ("proposes its result", theft.stranger.proposal),
+            ("shows its receipt as broken", theft.stranger.receipt),
+        ):
+            say(f"  {what:<27} [red]{escape(said)}[/red]", soft_wrap=True)
+        say()
 
     def tampering(self, tampering: Tampering) -> None:
         """The enclave that runs other code than members voted for, and who noticed."""
@@ -155,7 +196,7 @@ class JsonShow:
         self._emit("step", text=text)
 
     @contextmanager
-    def rounds(self) -> Iterator[None]:
+    def rounds(self, *, is_theft: bool = False) -> Iterator[None]:
         """As in Show."""
         yield
 
@@ -169,6 +210,10 @@ class JsonShow:
     def lie(self, lie: Lie) -> None:
         """As in Show."""
         self._emit("lie", **asdict(lie))
+
+    def theft(self, theft: Theft) -> None:
+        """As in Show."""
+        self._emit("theft", **theft.to_map())
 
     def tampering(self, tampering: Tampering) -> None:
         """As in Show."""

@@ -81,6 +81,16 @@ def byte_to_change(file: str) -> int:
 def copy_tampered(file: str, target: Path) -> int:
     """The measured code in a new folder, with one byte of `file` changed; returns which.  Raises: RangeError."""
     offset = byte_to_change(file)
+    copy_code(target)
+    path = target / (ROOT / file).resolve().relative_to(ROOT)
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x20  # upper case to lower, or the other way
+    path.write_bytes(content)
+    return offset
+
+
+def copy_code(target: Path) -> None:
+    """The measured code in a new folder."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -88,11 +98,6 @@ def copy_tampered(file: str, target: Path) -> int:
         else:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target / name)
-    path = target / (ROOT / file).resolve().relative_to(ROOT)
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 0x20  # upper case to lower, or the other way
-    path.write_bytes(content)
-    return offset
 
 
 def observe_refusal(federation: Federation, file: str, offset: int) -> Tampering:

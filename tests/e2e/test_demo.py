@@ -46,7 +46,7 @@ def test_make_demo_ends_with_a_good_model_and_a_report_that_holds() -> None:
 
 def test_the_demo_tells_its_acts_in_order(demo: tuple[list[dict[str, Any]], Path]) -> None:
     kinds = [event["event"] for event in demo[0] if event["event"] not in ("step", "standing")]
-    assert kinds == ["round", "round", "lie", "verification", "end"]
+    assert kinds == ["round", "round", "lie", "theft", "verification", "end"]
 
 
 def test_rounds_settle_and_the_attacker_is_not_selected(demo: tuple[list[dict[str, Any]], Path]) -> None:
@@ -62,6 +62,35 @@ def test_the_ledger_refuses_what_the_host_signed_itself(demo: tuple[list[dict[st
     assert "WrongSigner" in lie["error"]
     assert lie["round"] == 3
     assert lie["fee_wei"] == 10**17
+
+
+def test_a_false_result_under_a_perfect_quote_is_refuted_and_paid_for(demo: tuple[list[dict[str, Any]], Path]) -> None:
+    [theft] = [event for event in demo[0] if event["event"] == "theft"]
+    assert theft["counted"] == 6  # the quote convinced everybody
+    assert theft["measurement"] != theft["actual"]
+    accusation = theft["proof"]["accusation"]
+    assert (theft["proof"]["status"], accusation["predicate"]) == ("refuted", "F2")
+    assert (theft["state"], theft["model_stands"], theft["suspended"]) == ("void", True, True)
+    prospect = theft["execution"]["prospect"]
+    amounts = [int(prospect[name]) for name in ("reward_wei", "share_wei", "burnt_wei")]
+    share = 10**18 // 4 // 6
+    assert amounts == [10**18 // 4, share, 10**18 - 10**18 // 4 - 6 * share]
+    assert (theft["bond_before_wei"], theft["bond_after_wei"]) == (str(10**18), "0")
+    assert theft["refuted"] is True
+
+
+def test_a_strangers_enclave_with_the_same_key_gets_nowhere(demo: tuple[list[dict[str, Any]], Path]) -> None:
+    [theft] = [event for event in demo[0] if event["event"] == "theft"]
+    said = theft["stranger"]
+    assert "NotCoordinator" in said["registration"]
+    assert "WrongCaller" in said["proposal"]
+    assert "OtherSigner" in said["receipt"]
+
+
+def test_the_verifier_repeats_the_verdict(demo: tuple[list[dict[str, Any]], Path]) -> None:
+    report = json.loads((demo[1] / "report.json").read_text())
+    [verdict] = [check for check in report["checks"] if check["name"] == "verdict"]
+    assert (verdict["round"], verdict["status"]) == (4, "ok")
 
 
 def test_the_run_folder_holds_what_the_page_says(demo: tuple[list[dict[str, Any]], Path]) -> None:
@@ -90,7 +119,10 @@ def test_no_log_holds_a_traceback_a_warning_or_a_key(demo: tuple[list[dict[str, 
     for path in (demo[1] / "logs").iterdir():
         text = path.read_text(errors="replace")
         assert "Traceback" not in text, path.name
-        assert path.name != "coordinator.log" or '"level": "warning"' not in text
+        if path.name == "coordinator.log":  # of the host's own two lies alone
+            lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+            loud = [(line["event"], line.get("round")) for line in lines if line["level"] != "info"]
+            assert set(loud) <= {("round_void", 3), ("round_void", 4)}
         if path.name != "anvil.log":  # Anvil prints the well-known keys of its own accounts, which nobody here uses
             assert "private" not in text.lower(), path.name
 
