@@ -162,7 +162,11 @@ class Chain:
         )
 
     def now(self) -> int:
-        """Chain time: the timestamp that the next block would have."""
+        """Chain time: the timestamp that the next block would have.
+
+        Good for what must not come too late.  Not for what must not come too soon: on a chain of slots a block that is
+        earlier than this can still arrive, so what is complete only `block("latest")` says.
+        """
         return self.block("pending").timestamp
 
     def genesis(self) -> bytes:
@@ -181,11 +185,14 @@ class Chain:
         """The next nonce of an account."""
         return _int(self.request("eth_getTransactionCount", to_hex(address), tag))
 
-    def call(self, contract: str, address: Address, function: str, *arguments: Any) -> list[Any]:
-        """The values that a view returns now (on the newest block)."""
+    def call(
+        self, contract: str, address: Address, function: str, *arguments: Any, block: int | None = None
+    ) -> list[Any]:
+        """The values that a view returns on that block (None: on the newest)."""
         interface = self.contracts[contract]
         data = interface.call_data(function, *arguments)
-        found = self.request("eth_call", {"to": to_hex(address), "data": _hex(data)}, "latest", what=function)
+        tag = "latest" if block is None else hex(block)
+        found = self.request("eth_call", {"to": to_hex(address), "data": _hex(data)}, tag, what=function)
         return interface.returned(function, _bytes(found))
 
     def simulate(self, call: Call, sender: Address) -> None:

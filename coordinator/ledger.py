@@ -197,11 +197,27 @@ class Ledger:
             raise UnavailableError(f"the chain has no ResultProposed event of round {round_id}", _NO_LOGS)
         return event
 
-    def commitments(self, round_id: int) -> dict[Address, bytes]:
-        """Every commitment of a round by participant; complete once the commit deadline is over."""
+    def commitments(self, round_id: int, cohort: Sequence[Address], block: int) -> dict[int, bytes]:
+        """What a cohort had committed at a block, by slot; complete where that block is past the commit deadline.
+
+        Asked twice, by events and by storage: a node that lags, or one of several behind an address, can know the block
+        and not all of its logs.
+        Raises: UnavailableError where the answers differ, or the node has no such block.
+        """
         topics = [topic_of(UpdateCommitted), round_id.to_bytes(32)]
-        events = self._events("RoundLedger", self.address, topics)
-        return {event.participant: event.update for event in events if isinstance(event, UpdateCommitted)}
+        logs = self.chain.logs(self.address, topics, self.from_block, block)
+        events = [parse_event("RoundLedger", log.topics, log.data) for log in logs]
+        said = {event.participant: event.update for event in events if isinstance(event, UpdateCommitted)}
+        found: dict[int, bytes] = {}
+        for slot, participant in enumerate(cohort):
+            call = ("RoundLedger", self.address, "commitmentOf", round_id, participant)
+            stored = bytes(self.chain.call(*call, block=block)[0])
+            if stored != said.get(participant, ZERO):
+                what = f"the commitment of slot {slot} in round {round_id} is another one by events than by storage"
+                raise UnavailableError(what, _NO_LOGS)
+            if stored != ZERO:
+                found[slot] = stored
+        return found
 
     def result(self, round_id: int) -> bytes:
         """hashStruct of the proposed or settled result; zero where there is none or the round is void."""

@@ -45,6 +45,7 @@ class Step(Enum):
 
     OPEN = "open"
     WAIT = "wait"
+    NUDGE = "nudge"
     CLOSE = "close"
     PROPOSE = "propose"
     ANSWER = "answer"
@@ -195,6 +196,9 @@ Event = (
     | RoundVoided
 )
 
+NUDGE_S = 30
+"""More than two slots of a chain that has slots: without a block for so long, it mines only what somebody sends."""
+
 _FINAL = (Phase.IDLE, Phase.SETTLED, Phase.VOID)
 
 
@@ -249,12 +253,17 @@ def apply_event(state: RoundState, event: Event) -> RoundState:
             return replace(state, phase=Phase.VOID)
 
 
-def next_step(state: RoundState, now: int) -> tuple[Step, int]:
-    """What to do at chain time `now`, and for WAIT the first second at which the answer changes (else `now`).
+def next_step(state: RoundState, now: int, *, mined: int) -> tuple[Step, int]:
+    """What to do, and for WAIT the first second of `now` at which the answer changes without a block (else `now`).
 
-    Nothing is proposed before the commitments are complete (after `commit`), nor after `propose`: then the round is
-    late and voiding it oneself costs the same fee and frees everybody earlier.  So does a leaf that was not brought in
-    time.  Nothing is settled while a member waits for a leaf, nor before it had time to use the answer.
+    now:   chain time, of the block that would come next.
+    mined: chain time of the newest block.
+
+    Nothing is closed before the commitments are complete: when a block past `commit` is there, since until then one
+    that is not past it can still arrive.  Where none comes by itself, one is asked for (NUDGE), early enough.
+    Nothing is proposed after `propose`: then the round is late and voiding it oneself costs the same fee and frees
+    everybody earlier.  So does a leaf that was not brought in time.  Nothing is settled while a member waits for a
+    leaf, nor before it had time to use the answer.
     """
     deadlines = state.deadlines
     if state.phase in _FINAL or deadlines is None:
@@ -263,8 +272,9 @@ def next_step(state: RoundState, now: int) -> tuple[Step, int]:
         return _next_of_proposed(state, deadlines, now)
     if now > deadlines.propose:
         return Step.VOID, now
-    if now <= deadlines.commit:
-        return Step.WAIT, deadlines.commit + 1
+    if mined <= deadlines.commit:
+        nudge = deadlines.commit + 1 + min(NUDGE_S, (deadlines.propose - deadlines.commit) // 2)
+        return (Step.WAIT, nudge) if now < nudge else (Step.NUDGE, now)
     return (Step.CLOSE if state.phase is Phase.COLLECTING else Step.PROPOSE), now
 
 
@@ -309,9 +319,12 @@ def check_sender(state: RoundState, round_id: int, participant: Address) -> int:
     return state.cohort.index(participant)
 
 
-def is_held(state: RoundState, now: int) -> bool:
-    """Whether a late update may still be handed over, if its sender committed it on the ledger."""
-    return state.deadlines is not None and state.deadlines.submit < now <= state.deadlines.commit
+def is_held(state: RoundState, mined: int) -> bool:
+    """Whether a late update may still be handed over, if its sender committed it on the ledger.
+
+    mined: chain time of the newest block; as long as it is not past `commit`, the round is not closed.
+    """
+    return state.deadlines is not None and mined <= state.deadlines.commit
 
 
 def _next_of_proposed(state: RoundState, deadlines: Deadlines, now: int) -> tuple[Step, int]:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 from coordinator import rounds
 from coordinator.answering import Answering
-from coordinator.chain import ChainRestartedError, RevertedError
+from coordinator.chain import Call, ChainRestartedError, RevertedError
 from coordinator.checkpoints import Checkpoints
+from coordinator.commitments import Commitments
 from coordinator.door import Admitted, EnclaveFaultError, Started, UpdateRefusedError
 from coordinator.enclave_host import EnclaveHost
 from coordinator.ledger import Ledger, LedgerState, parse_identity
@@ -32,6 +33,7 @@ from protocol import rulebook, seeds
 from protocol.charter import Charter
 from protocol.errors import LengthError, TooLateError, UnavailableError, VeriflockError
 from protocol.events import RoundOpened
+from protocol.evidence import parse_evidence
 from protocol.keys import Address
 from protocol.messages import MAX_SLOTS, Spec, cohort_hash
 from protocol.sealing import max_sealed_bytes
@@ -73,6 +75,7 @@ class Service:
         self._readiness = Readiness(ledger, outbox, enclave)
         self._answering = Answering(ledger, outbox, store)
         self._checkpoints = Checkpoints(ledger, outbox, store)
+        self._commitments = Commitments(ledger)
         self._timing = timing
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -119,7 +122,8 @@ class Service:
             return rounds.check_upload(state, round_id, participant, now)
         except TooLateError:
             # Forced inclusion: who committed on the ledger in time may still deliver until commitments are complete.
-            if not rounds.is_held(state, now) or self.ledger.commitment_of(round_id, participant) is None:
+            mined = self.ledger.chain.block("latest").timestamp
+            if not rounds.is_held(state, mined) or self.ledger.commitment_of(round_id, participant) is None:
                 raise
             return rounds.check_sender(state, round_id, participant)
 
@@ -186,8 +190,8 @@ class Service:
         """One look and at most one step.  Returns whether `last_round` is final."""
         self.prepare()
         state, _ = self.current
-        now = self.ledger.chain.now()
-        step, _ = rounds.next_step(state, now)
+        mined = self.ledger.chain.block("latest").timestamp
+        step, _ = rounds.next_step(state, self.ledger.chain.now(), mined=mined)
         if step is Step.OPEN:
             self._finish(state)
             if last_round is not None and state.round_id >= last_round:
@@ -251,6 +255,8 @@ class Service:
         if state.phase in (Phase.COLLECTING, Phase.SIGNED) and not self.ledger.enclave(opened.enclave).is_active:
             step = Step.VOID  # revoked: nothing that it signs counts any more
         match step:
+            case Step.NUDGE:
+                self._nudge(opened)
             case Step.CLOSE:
                 self._enter(opened)
                 self._close(opened)
@@ -326,10 +332,14 @@ class Service:
         for slot, receipt in found.items():
             self._apply(rounds.UpdateReceived(slot=slot, update=receipt.update), opened.round_id)
 
+    def _nudge(self, opened: RoundOpened) -> None:
+        """A block, on a chain that makes one only when somebody sends something: nothing, to oneself."""
+        call = Call(what="a block", to=self._outbox.sender, data=b"")
+        self._outbox.send(f"nudge/{opened.round_id}", call)
+
     def _close(self, opened: RoundOpened) -> None:
         """1. commitments, complete since the deadline  2. the enclave signs  3. blobs  4. evidence  5. the result."""
-        committed = self.ledger.commitments(opened.round_id)
-        commitments = {slot: committed[who] for slot, who in enumerate(opened.cohort) if who in committed}
+        commitments = self._commitments.read(opened)
         received = self.current[0].received
         undelivered = {slot: None for slot, update in commitments.items() if received[slot] != update}
         try:
@@ -349,6 +359,10 @@ class Service:
         signed = read_signed(self._store, opened.round_id)
         if signed is None:
             raise UnavailableError(f"the signed result of round {opened.round_id} is gone", "restore the store")
+        evidence = self._store.read_evidence(opened.round_id)
+        if evidence is None:
+            raise UnavailableError(f"the evidence of round {opened.round_id} is gone", "restore the store")
+        self._commitments.check(opened, parse_evidence(evidence).set_leaves)
         call = self.ledger.propose_call(opened.value, signed.result, signed.outcomes, signed.signature)
         try:
             receipt = self._outbox.send(f"propose/{opened.round_id}", call)

@@ -14,11 +14,14 @@ import pytest
 
 from coordinator import anvil
 from coordinator.chain import Call
+from coordinator.commitments import Commitments
 from coordinator.config import parse_config
 from coordinator.consortium import about, allow
 from coordinator.ledger import LedgerState
 from coordinator.outbox import MemoryRecords, Outbox
+from coordinator.rounds import NUDGE_S
 from coordinator.server import open_coordinator
+from coordinator.service import Service
 from protocol import sealing
 from protocol.errors import CommitmentMismatchError, UnavailableError
 from protocol.events import Action, RoundVoided, VoidReason, parse_event, topic_of
@@ -265,6 +268,104 @@ def test_a_commitment_is_counted_when_it_comes_late_and_undelivered_when_it_does
         finish(world, 1, spec.deadlines)
     found = [(outcome.status, outcome.reason) for outcome in outcomes(world, 1)]
     assert found == [(Status.COUNTED, Reason.NONE)] * 3 + [(Status.REFUSED, Reason.UNDELIVERED)]
+
+
+def test_a_commitment_in_a_block_that_comes_late_is_waited_for(world: World) -> None:
+    """A chain of slots: the next block's time is past the deadline, and the block of the slot before is on its way."""
+    some, chain = rows(15, 4), world.chain.chain
+    with world.coordinator(last_round=1):
+        world.registered()
+        spec = world.collecting(1)
+        for slot in range(3):
+            world.send(spec, slot, some[slot])
+        update, sealed = world.update(spec, 3, some[3])
+        commit = spec.deadlines[2]
+        world.chain.move_clock_past(commit - 2)
+        world.chain.ask("evm_setAutomine", False)
+        try:
+            key = world.participants[3]
+            data = chain.contracts["RoundLedger"].call_data("commit", 1, update.hash_struct())
+            call = Call(what="commit", to=world.ledger.address, data=data)
+            raw, _ = chain.sign(call, key, address(key), chain.nonce(address(key)))
+            chain.send_raw(raw)
+            wait(lambda: chain.now() > commit + 1)
+            assert world.ask("GET", "/v1/rounds/1/evidence")[0] == 404
+            world.chain.ask("evm_setNextBlockTimestamp", commit)
+            world.chain.ask("evm_mine")
+            assert world.ledger.commitment_of(1, address(key)) == update.hash_struct()
+            wait(lambda: chain.now() > commit)  # Anvil's clock went back with the block
+            assert world.post(1, address(key), sealed)[0] == 200  # nor is it too late to hand it over
+            assert world.ask("GET", "/v1/rounds/1/evidence")[0] == 404
+        finally:
+            world.chain.ask("evm_setAutomine", True)
+        finish(world, 1, spec.deadlines)
+    assert [outcome.status for outcome in outcomes(world, 1)] == [Status.COUNTED] * 4
+
+
+def test_on_a_chain_without_blocks_of_its_own_one_is_asked_for(world: World) -> None:
+    some = rows(16, 3)
+    with world.coordinator(last_round=1):
+        world.registered()
+        spec = world.collecting(1)
+        for slot in range(3):
+            world.send(spec, slot, some[slot])
+        sender = world.ledger.opened(1).coordinator
+        sent = world.chain.chain.nonce(sender)
+        world.chain.ask("evm_increaseTime", spec.deadlines[2] + NUDGE_S + 5 - world.chain.chain.now())
+        world.wait_state(1, LedgerState.PROPOSED)
+        assert world.chain.chain.nonce(sender) == sent + 2  # the block, and the result
+        world.chain.move_clock_past(spec.deadlines[4])
+        world.wait_state(1, LedgerState.SETTLED)
+
+
+def test_a_result_that_breaks_a_commitment_by_now_is_not_proposed(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a reorganisation of the chain, or with a node that had not said everything."""
+    some = rows(17, 4)
+    caplog.set_level("INFO", "veriflock.coordinator")
+
+    def is_told(event: str) -> bool:
+        return any(record.msg == event for record in caplog.records)
+
+    with world.coordinator(last_round=1):
+        world.registered()
+        spec = world.collecting(1)
+        for slot in range(3):
+            world.send(spec, slot, some[slot])
+        world.commit(spec, 3, world.update(spec, 3, some[3])[0])
+        with monkeypatch.context() as lagging:
+            lagging.setattr(Commitments, "read", lambda *_: {})
+            lagging.setattr(Service, "_propose", lambda *_: None)
+            world.chain.move_clock_past(spec.deadlines[2])
+            wait(lambda: is_told("result_signed"))
+        wait(lambda: is_told("waiting") and is_told("result_kept_back"))
+        assert world.ledger.state_of(1) is LedgerState.OPEN
+        bond = world.ledger.bond(world.ledger.opened(1).coordinator)
+        world.chain.move_clock_past(spec.deadlines[3])
+        world.wait_state(1, LedgerState.VOID)
+        assert world.ledger.bond(world.ledger.opened(1).coordinator) == bond - bond // 10
+    assert void_reason(world, 1) is VoidReason.LATE
+    kept_back = [record for record in caplog.records if record.msg == "result_kept_back"]
+    assert [(record.levelname, record.fields["slots"]) for record in kept_back] == [("ERROR", [3])]  # type: ignore[attr-defined]
+
+
+def test_a_node_that_has_a_block_and_not_its_logs_is_not_believed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with world.coordinator(last_round=1):
+        world.registered()
+        spec = world.collecting(1)
+        update = world.update(spec, 2, rows(18, 1)[0])[0]
+        world.commit(spec, 2, update)
+        block, cohort = world.chain.chain.block("latest").number, [address(key) for key in world.participants]
+        assert world.ledger.commitments(1, cohort, block) == {2: update.hash_struct()}
+        assert world.ledger.commitments(1, cohort, block - 1) == {}
+        with pytest.raises(UnavailableError):
+            world.ledger.commitments(1, cohort, block + 10)
+        monkeypatch.setattr(world.ledger.chain, "logs", lambda *_: [])
+        with pytest.raises(UnavailableError, match="the commitment of slot 2 in round 1 is another one by events"):
+            world.ledger.commitments(1, cohort, block)
 
 
 def test_too_few_counted_voids_the_round_without_a_fee_and_the_next_one_opens(world: World) -> None:

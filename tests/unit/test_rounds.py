@@ -103,25 +103,37 @@ def test_the_same_update_of_a_slot_again_changes_nothing_and_another_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("events", "now", "expected"),
+    ("events", "now", "mined", "expected"),
     [
-        ((), 0, (Step.WAIT, 121)),
-        ((), 120, (Step.WAIT, 121)),
-        ((), 121, (Step.CLOSE, 121)),
-        ((), 180, (Step.CLOSE, 180)),
-        ((), 181, (Step.VOID, 181)),
-        ((SIGNED,), 121, (Step.PROPOSE, 121)),
-        ((SIGNED,), 181, (Step.VOID, 181)),
-        ((SIGNED, PROPOSED), 240, (Step.WAIT, 241)),
-        ((SIGNED, PROPOSED), 241, (Step.SETTLE, 241)),
-        ((SIGNED, PROPOSED, SETTLED), 500, (Step.OPEN, 500)),
-        ((VOIDED,), 0, (Step.OPEN, 0)),
+        ((), 0, 0, (Step.WAIT, 151)),
+        ((), 120, 120, (Step.WAIT, 151)),
+        ((), 121, 120, (Step.WAIT, 151)),  # a block of second 120 with a commitment in it can still come
+        ((), 150, 100, (Step.WAIT, 151)),
+        ((), 151, 120, (Step.NUDGE, 151)),
+        ((), 180, 120, (Step.NUDGE, 180)),
+        ((), 181, 120, (Step.VOID, 181)),
+        ((), 121, 121, (Step.CLOSE, 121)),
+        ((), 180, 179, (Step.CLOSE, 180)),
+        ((), 181, 181, (Step.VOID, 181)),
+        ((SIGNED,), 121, 121, (Step.PROPOSE, 121)),
+        ((SIGNED,), 130, 120, (Step.WAIT, 151)),  # the block that it was closed at is gone again
+        ((SIGNED,), 181, 121, (Step.VOID, 181)),
+        ((SIGNED, PROPOSED), 240, 240, (Step.WAIT, 241)),
+        ((SIGNED, PROPOSED), 241, 200, (Step.SETTLE, 241)),
+        ((SIGNED, PROPOSED, SETTLED), 500, 500, (Step.OPEN, 500)),
+        ((VOIDED,), 0, 0, (Step.OPEN, 0)),
     ],
 )
 def test_the_next_step_follows_from_phase_and_clock(
-    events: tuple[Event, ...], now: int, expected: tuple[Step, int]
+    events: tuple[Event, ...], now: int, mined: int, expected: tuple[Step, int]
 ) -> None:
-    assert next_step(after(*events), now) == expected
+    assert next_step(after(*events), now, mined=mined) == expected
+
+
+def test_a_block_is_asked_for_early_enough_to_propose() -> None:
+    narrow = Deadlines(submit=100, receipts=110, commit=120, propose=124, challenge_end=240)
+    state = apply_event(IDLE, RoundOpened(round_id=7, cohort=COHORT, deadlines=narrow))
+    assert [next_step(state, now, mined=90)[0] for now in (122, 123, 124)] == [Step.WAIT, Step.NUDGE, Step.NUDGE]
 
 
 ONE, OTHER = (
@@ -158,7 +170,7 @@ FAILED = AnswerFailed(round_id=7, member=ONE.member)
 def test_nothing_settles_while_a_member_waits_and_nobody_waits_for_what_is_lost(
     events: tuple[Event, ...], now: int, expected: tuple[Step, int]
 ) -> None:
-    assert next_step(after(SIGNED, PROPOSED, *events), now) == expected
+    assert next_step(after(SIGNED, PROPOSED, *events), now, mined=now) == expected
 
 
 def test_what_is_lost_is_not_tried_again_and_the_first_overdue_request_voids() -> None:
@@ -176,7 +188,7 @@ def test_only_a_proposed_round_waits_for_leaves() -> None:
 
 
 def test_before_the_first_round_the_next_step_is_to_open() -> None:
-    assert next_step(IDLE, 5) == (Step.OPEN, 5)
+    assert next_step(IDLE, 5, mined=5) == (Step.OPEN, 5)
 
 
 def test_an_upload_in_time_has_its_slot() -> None:
@@ -206,7 +218,7 @@ def test_a_stranger_is_not_in_the_cohort() -> None:
 
 
 def test_a_late_update_is_held_only_until_commitments_are_complete() -> None:
-    assert [is_held(COLLECTING, now) for now in (100, 101, 120, 121)] == [False, True, True, False]
+    assert [is_held(COLLECTING, mined) for mined in (100, 120, 121)] == [True, True, False]
 
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
@@ -240,19 +252,21 @@ def test_no_order_of_events_moves_a_round_backwards(events: list[Event]) -> None
             assert before.phase in (Phase.IDLE, Phase.SETTLED, Phase.VOID)
 
 
-@given(st.lists(EVENTS, max_size=12), st.integers(min_value=0, max_value=400))
-def test_waiting_until_the_said_second_and_no_less_changes_the_answer(events: list[Event], now: int) -> None:
+@given(st.lists(EVENTS, max_size=12), st.integers(min_value=0, max_value=400), st.integers(min_value=0, max_value=400))
+def test_waiting_until_the_said_second_and_no_less_changes_the_answer(
+    events: list[Event], now: int, mined: int
+) -> None:
     state = COLLECTING
     for event in events:
         try:
             state = apply_event(state, event)
         except PhaseError:
             continue
-    step, until = next_step(state, now)
+    step, until = next_step(state, now, mined=mined)
     if step is Step.WAIT:
         assert until > now
-        assert next_step(state, until - 1)[0] is Step.WAIT
-        assert next_step(state, until)[0] is not Step.WAIT
+        assert next_step(state, until - 1, mined=mined)[0] is Step.WAIT
+        assert next_step(state, until, mined=mined)[0] is not Step.WAIT
     else:
         assert until == now
 
