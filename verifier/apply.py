@@ -292,7 +292,8 @@ def apply_disputes(before: Federation, entry: Entry) -> Disputes:
     match entry.event:
         case e.ProofCommitted(commitment=commitment):
             return replace(state, commitments={**state.commitments, commitment: entry.log.block_number})
-        case e.EnclaveAccused():
+        case e.EnclaveAccused(round_id=number):
+            _known(before.ledger.verdicts, number, "verdict")
             return state  # what follows is an event of Consortium
         case e.LeafRequested(round_id=number, member=member):
             if hold.round_id != number:

@@ -113,6 +113,10 @@ SAYINGS: dict[str, Callable[[Address, int, Mapping[str, Any]], list[Saying]]] = 
     "Disputes.claim": lambda sender, _, a: [
         (e.ProverReplaced, {"prover": sender, "round_id": a["verdict"].round_id}),
     ],
+    "Disputes.suspend": lambda sender, _, a: [
+        (e.EnclaveAccused, {"prover": sender, "round_id": a["verdict"].round_id}),
+        (e.MeasurementSuspended, {}),
+    ],
     "Disputes.executeVerdict": lambda sender, _, a: [
         (
             e.VerdictExecuted,
@@ -169,6 +173,7 @@ ACTORS: dict[type[e.Event], str] = {
     e.Withdrawn: "participant",
     e.RoundRefuted: "prover",
     e.ProverReplaced: "prover",
+    e.EnclaveAccused: "prover",
     e.LeafRequested: "member",
     e.LeafAnswered: "answerer",
 }

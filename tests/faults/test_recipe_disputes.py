@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from contracts import artifact
 from coordinator import anvil
 from protocol import events as e
 from protocol.checkpoints import SignedCheckpoint, encode_checkpoints
+from protocol.disputes import proof_commitment
 from protocol.errors import UnavailableError, VerificationError, VeriflockError
 from protocol.evidence import parse_evidence
 from protocol.hashing import sha256
@@ -23,11 +25,11 @@ from protocol.openings import Tree
 from protocol.trees import SetLeaf, model_root
 from tests.support.disputed import COPYIST, PROVER, SALT, DisputedWorld, Family
 from tests.support.verified import app, bad_news, copied, named, run
-from tests.support.world import MEASUREMENT, Play, terms
+from tests.support.world import BOND, MEASUREMENT, Play, terms
 from verifier.apply import apply_all
 from verifier.calls import ACTORS, Call, Calls
 from verifier.chain import Log
-from verifier.checks import result, storage, verdict, votes
+from verifier.checks import proofs, result, storage, verdict, votes
 from verifier.checks.chain import check_2_code, check_3_streams
 from verifier.checks.checkpoints import check_28_checkpoints
 from verifier.deployment import Deployment
@@ -64,6 +66,17 @@ def broken_commitment(world: DisputedWorld) -> int:
     number = world.play(terms("median"), committed={3: sha256(b"another update")}, settle=False)
     verdict = world.refute(Family.SET, world.commitment_proof(world.played, 3))
     world.execute(verdict, world.played, with_leaves=False)
+    return number
+
+
+def accused(world: DisputedWorld) -> int:
+    """A liar refutes itself by what a host can cause; somebody else shows that its enclave lied too."""
+    commitments = {3: sha256(b"another update")}
+    number = world.play(terms("median"), lie=lie_model, committed=commitments, settle=False)
+    verdict = world.refute(Family.SET, world.commitment_proof(world.played, 3))
+    world.suspend(verdict, Family.COLUMN, world.model_proof(world.played, 39))
+    world.execute(verdict, world.played)
+    world.allow_again()
     return number
 
 
@@ -131,6 +144,7 @@ def unavailable(world: DisputedWorld) -> int:
 STORIES = {
     "model": refuted_model,
     "commitment": broken_commitment,
+    "accused": accused,
     "receipt": broken_receipt,
     "results": two_results,
     "receipts": two_receipts,
@@ -230,6 +244,105 @@ def moved(kind: type[e.Event], by_s: int, **and_by: int) -> Callable[[Entry], En
         return replace(entry, time_s=entry.time_s + by_s, event=replace(entry.event, **changes))
 
     return edit
+
+
+def in_block(kind: type[e.Event], block: int) -> Callable[[Entry], Entry]:
+    """Every event of that kind at another place."""
+
+    def edit(entry: Entry) -> Entry:
+        return replace(entry, log=replace(entry.log, block_number=block)) if isinstance(entry.event, kind) else entry
+
+    return edit
+
+
+class OtherProofs(Calls):
+    """Everybody says what happened; but the proofs in their calls of one function are others."""
+
+    def __init__(self, world: World, function: str, proof: Callable[[bytes], bytes], **arguments: object) -> None:
+        super().__init__(world.chain, world.deployment, world.entries)
+        self._function, self._proof, self._more = function, proof, arguments
+
+    def call(self, log: Log) -> Call:
+        found = super().call(log)
+        if found.name != self._function:
+            return found
+        proof = self._proof(found.arguments["proof"])
+        return replace(found, arguments={**found.arguments, "proof": proof, **self._more})
+
+    def hold(self, log: Log, event: e.Event) -> None:
+        """What it holds is not what is tested."""
+
+
+JUNK: list[tuple[str, Callable[[bytes], bytes], dict[str, object], str]] = [
+    ("junk", lambda proof: b"\xff" * 100, {}, "function of ColumnPredicates that was called"),
+    ("nothing", lambda proof: b"", {}, "function of ColumnPredicates that was called"),
+    ("no arguments", lambda proof: proof[:4], {}, "arguments of ColumnPredicates.modelDiffers"),
+    ("another spec", lambda proof: proof[:4] + sha256(b"f") + proof[36:], {}, "spec of the proof"),  # 25 words
+    ("another result", lambda proof: proof[:804] + sha256(b"f") + proof[836:], {}, "result of the proof"),
+    ("another contract", lambda proof: proof, {"family": 0}, "function of SetPredicates"),
+    ("another family", lambda proof: proof, {"family": 3}, "family of a proof"),
+]
+
+
+@pytest.mark.parametrize("function", ["Disputes.claim", "Disputes.suspend"])
+@pytest.mark.parametrize("junk", JUNK, ids=[junk[0] for junk in JUNK])
+def test_a_later_proof_is_looked_at_too(
+    read: Read, function: str, junk: tuple[str, Callable[[bytes], bytes], dict[str, object], str]
+) -> None:
+    world, _, rounds = read
+    _, change, more, noticed = junk
+    story = "model" if function == "Disputes.claim" else "accused"
+    found = judged(_of_other_proofs(world, rounds[story], OtherProofs(world, function, change, **more)), 27)
+    assert found.status is Status.REFUTED
+    assert noticed in found.evidence
+
+
+def _of_other_proofs(world: World, number: int, calls: OtherProofs) -> Case:
+    """The round, where whoever claimed had committed to what it shows then."""
+    committed = dict(world.state.disputes.commitments)
+    for replacement in world.state.ledger.verdicts[number].replacements:
+        if isinstance(replacement.event, e.ProverReplaced):
+            arguments, event = calls.call(replacement.log).arguments, replacement.event
+            commitment = proof_commitment(event.prover, arguments["proof"], arguments["salt"])
+            committed[commitment] = event.verdict.committed_at
+    state = replace(world.state, disputes=replace(world.state.disputes, commitments=committed))
+    return Case(world=replace(world, state=state, calls=calls), round=world.state.ledger.rounds[number])
+
+
+def test_a_claim_of_what_a_replay_does_not_refute_is_none(read: Read) -> None:
+    """The enclave signed two results, and what it proposed is right: then nobody can have a proof about its model."""
+    world, _, rounds = read
+    case = Case(world=world, round=world.state.ledger.rounds[rounds["model"]])
+    shown = case.world.state.ledger.verdicts[rounds["model"]].replacements[0]
+    nothing = verdict.Replayed(refuting={18: "a commitment"}, unknown={})
+    with pytest.raises(VerificationError, match="every check of it holds"):
+        verdict._check_shown(case, shown, nothing)
+    with pytest.raises(UnavailableError, match="gone"):
+        verdict._check_shown(case, shown, replace(nothing, unknown={21: "gone"}))
+    verdict._check_shown(case, shown, replace(nothing, refuting={21: "the model"}))
+
+
+def test_every_predicate_of_the_contracts_is_known() -> None:
+    compiled = {
+        item["name"] for name in proofs.FAMILIES for item in artifact(name)["abi"] if item["type"] == "function"
+    }
+    assert compiled - set(proofs.SHOWS) <= {"ledger"}
+    assert set(proofs.SHOWS) <= compiled
+
+
+def test_a_pre_commitment_is_held_against_its_transaction(read: Read) -> None:
+    world, found, rounds = read
+    held = []
+
+    class Holding(Calls):
+        def hold(self, log: Log, event: e.Event) -> None:
+            held.append(event)
+            super().hold(log, event)
+
+    calls = Holding(world.chain, world.deployment, found)
+    case = Case(world=replace(world, calls=calls), round=world.state.ledger.rounds[rounds["model"]])
+    assert judged(case, 27).status is Status.OK
+    assert [type(event) for event in held].count(e.ProofCommitted) == 1
 
 
 def judged(case: Case, number: int) -> Check:
@@ -411,6 +524,10 @@ VERDICT_EDITS: list[tuple[str, str, Callable[[Entry], Entry | None], str]] = [
     ("another pre-commitment", "results", in_verdict(e.RoundRefuted, committed_at=1), "pre-commitment of the prover"),
     ("another prover", "receipts", having(e.RoundRefuted, prover=b"\x11" * 20), "prover of the verdict"),
     ("another claim", "model", in_verdict(e.ProverReplaced, pot=1), "what the verdict is about"),
+    ("accused by another predicate", "accused", having(e.EnclaveAccused, predicate=1), "predicate of the proof"),
+    ("accused too late", "accused", in_block(e.EnclaveAccused, 10**9), "place of an accusation"),
+    ("accused too early", "accused", in_block(e.EnclaveAccused, 1), "place of an accusation"),
+    ("accused and not suspended", "accused", without(e.MeasurementSuspended), "measurements suspended"),
     ("claimed too late", "model", moved(e.ProverReplaced, 3601), "time of a claim"),
     ("shared out too early", "model", moved(e.VerdictExecuted, -1), "time of sharing out"),
     ("without leaves too early", "commitment", moved(e.VerdictExecuted, -1), "time of sharing out"),
@@ -451,9 +568,22 @@ def test_an_event_that_is_left_out_is_noticed_by_storage(read: Read, kind: type[
 def test_a_credit_that_nobody_paid_for_is_noticed(read: Read) -> None:
     world, found, _ = read
     paid = next(entry for entry in found if isinstance(entry.event, e.Credited))
-    more = (*found, replace(paid, event=e.Credited(account=address(COPYIST), amount=1)))
+    more = (*found, replace(paid, event=e.Credited(account=address(COPYIST), amount=BOND // 100)))
     with pytest.raises(VerificationError, match="paid out, burnt and held in wei"):
         storage.check_6_money(world.chain, world.deployment, apply_all(more), more, world.calls)
+
+
+def test_a_credit_is_one_deposit_even_where_the_sum_is_right(read: Read) -> None:
+    world, found, _ = read
+    changes = iter((1, -1))
+    moved_ = [
+        replace(entry, event=replace(entry.event, amount=entry.event.amount + next(changes, 0)))
+        if isinstance(entry.event, e.Credited)
+        else entry
+        for entry in found
+    ]
+    with pytest.raises(VerificationError, match="amount of a credit"):
+        storage.check_6_money(world.chain, world.deployment, apply_all(moved_), moved_, world.calls)
 
 
 def test_what_only_a_vote_or_a_proof_may_bring_about_is_neither(read: Read) -> None:
@@ -493,13 +623,13 @@ def test_every_kind_of_event_is_tied_to_whoever_caused_it(read: Read) -> None:
     seen = set()
     for place, entry in enumerate(found):
         kind = type(entry.event)
-        if kind not in (e.RoundRefuted, e.ProverReplaced, e.LeafRequested, e.LeafAnswered):
+        if kind not in (e.RoundRefuted, e.ProverReplaced, e.EnclaveAccused, e.LeafRequested, e.LeafAnswered):
             continue
         lie = replace(entry, event=replace(entry.event, **{ACTORS[kind]: b"\x77" * 20}))
         with pytest.raises(VerificationError):
             Calls(world.chain, world.deployment, [*found[:place], lie, *found[place + 1 :]]).hold(lie.log, lie.event)
         seen.add(kind)
-    assert len(seen) == 4
+    assert len(seen) == 5
 
 
 # -- checkpoints

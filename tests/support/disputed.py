@@ -77,6 +77,10 @@ class DisputedWorld(RoundWorld):
         after: Verdict = self.said(done, e.ProverReplaced).verdict
         return after
 
+    def suspend(self, verdict: Verdict, family: Family, proof: bytes, key: bytes = COPYIST) -> None:
+        """Shows what the refuting proof left out."""
+        self.call(self.purse(key), "Disputes", "suspend", verdict, int(family), proof)
+
     def execute(self, verdict: Verdict, play: Play, *, with_leaves: bool = True) -> None:
         """Shares out a pot; then the coordinator bonds anew, and members allow the measurement again."""
         has_leaves = with_leaves and any(verdict.result)

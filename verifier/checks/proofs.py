@@ -24,49 +24,59 @@ from protocol.trees import SetLeaf as ParsedLeaf
 from verifier.calls import decode_input
 from verifier.checks.opening import expect
 from verifier.checks.replaying import NEED_COMMITMENT, update_in
-from verifier.state import Refutation
+from verifier.state import Entry
 from verifier.world import Case
 
-SET_FAMILY = 0
-"""IDisputes.Family.Set."""
+FAMILIES = ("SetPredicates", "ColumnPredicates", "GramPredicates")
+"""By the numbers of IDisputes.Family."""
+
+SHOWING = ("Disputes.refute", "Disputes.claim", "Disputes.suspend")
+"""Calls that bring a proof along."""
 
 Proof = Mapping[str, Any]
 """Its arguments by the ABI's names."""
 
 
-def is_enclaves(case: Case, known: Refutation) -> bool:
-    """Whether no host can have made an honest enclave sign what was refuted.
+def is_enclaves(case: Case, entry: Entry, predicate: int) -> bool:
+    """Whether no host can have made an honest enclave sign what was shown.
 
     A broken commitment is the host's fault, and so may a broken receipt be where the slot has an attested-only reason.
     """
-    if known.value.predicate != Predicate.PROMISE:
+    if predicate != Predicate.PROMISE:
         return True
-    proof = _proof(case, known)
-    if proof is None or proof[0] != "receiptBroken":
+    function, proof = _proof(case, entry)
+    if function != "receiptBroken":
         return False
-    data = proof[1]["set"].data
+    data = proof["set"].data
     return len(data) == SET_LEAF_OTHER_BYTES and data[-1] < Reason.UNDELIVERED
 
 
-def _proof(case: Case, known: Refutation) -> tuple[str, Proof] | None:
-    """Function and arguments of the proof that was shown; None where it is not about sets."""
-    call = case.world.calls.call(known.entry.log)
-    if call.name != "Disputes.refute":
-        raise VerificationError("call that refuted the round", expected="Disputes.refute", actual=call.name)
-    if call.arguments["family"] != SET_FAMILY:
-        return None
-    return decode_input("SetPredicates", call.arguments["proof"])
+def _proof(case: Case, entry: Entry) -> tuple[str, Proof]:
+    """Function and arguments of the proof that was shown."""
+    call = case.world.calls.call(entry.log)
+    if call.name not in SHOWING:
+        raise VerificationError("call that shows a proof", expected=f"one of {', '.join(SHOWING)}", actual=call.name)
+    family = call.arguments["family"]
+    if family >= len(FAMILIES):
+        raise VerificationError("family of a proof", expected=f"below {len(FAMILIES)}", actual=family)
+    return decode_input(FAMILIES[family], call.arguments["proof"])
 
 
-def repeat_proof(case: Case, known: Refutation) -> str:
-    """What the proof shows, looked at again; empty for a proof that a replay repeats."""
-    proof = _proof(case, known)
-    if proof is None or proof[0] not in PROOFS:
-        return ""
-    predicate, repeat = PROOFS[proof[0]]
-    expect("predicate of the proof", predicate, known.value.predicate)
-    expect("spec of the proof", case.opening.spec, proof[1]["spec"].hash_struct())
-    return repeat(case, proof[1])
+def repeat_proof(case: Case, entry: Entry, predicate: int | None = None) -> str:
+    """What the proof shows, looked at again; empty for a proof that a replay repeats.
+
+    predicate: that the ledger says it showed; None where it does not say.
+    """
+    function, proof = _proof(case, entry)
+    if function not in SHOWS:
+        raise VerificationError("function of a proof", expected="a predicate", actual=function)
+    if predicate is not None:
+        expect("predicate of the proof", SHOWS[function], predicate)
+    expect("spec of the proof", case.opening.spec, proof["spec"].hash_struct())
+    if "result" in proof:
+        result = None if case.round.proposal is None else case.proposal.result
+        expect("result of the proof", result, proof["result"].hash_struct())
+    return PROOFS[function](case, proof) if function in PROOFS else ""
 
 
 def _two_results(case: Case, proof: Proof) -> str:
@@ -138,14 +148,28 @@ def _malformed_row(case: Case, proof: Proof) -> str:
     return f"coordinate {at} of {what} is {value}"
 
 
-PROOFS: dict[str, tuple[Predicate, Callable[[Case, Proof], str]]] = {
-    "receiptBroken": (Predicate.PROMISE, _broken_receipt),
-    "commitmentBroken": (Predicate.PROMISE, _broken_commitment),
-    "rowMalformed": (Predicate.FORM, _malformed_row),
-    "twoResults": (Predicate.TWICE, _two_results),
-    "twoReceipts": (Predicate.TWICE, _two_receipts),
+PROOFS: dict[str, Callable[[Case, Proof], str]] = {
+    "receiptBroken": _broken_receipt,
+    "commitmentBroken": _broken_commitment,
+    "rowMalformed": _malformed_row,
+    "twoResults": _two_results,
+    "twoReceipts": _two_receipts,
 }
 """What needs no replay, or more than the published rows."""
+
+SHOWS: dict[str, Predicate] = {
+    **dict.fromkeys(("columnDiffers",), Predicate.COLUMN),
+    **dict.fromkeys(("aggregateDiffers",), Predicate.AGGREGATE),
+    **dict.fromkeys(("receiptBroken", "commitmentBroken"), Predicate.PROMISE),
+    **dict.fromkeys(("totalDiffers", "outcomeDiffers", "productDiffers"), Predicate.TOTAL),
+    **dict.fromkeys(("weightDiffers", "selectionDiffers", "normsDiffer", "productsDiffer"), Predicate.OUTCOME),
+    **dict.fromkeys(("modelDiffers", "modelPaddingDiffers"), Predicate.MODEL),
+    **dict.fromkeys(("signatureWrong", "setLeafDiffers", "rowMalformed", "rowOverBound"), Predicate.FORM),
+    **dict.fromkeys(("normOverBound", "columnMalformed", "preimageMalformed"), Predicate.FORM),
+    **dict.fromkeys(("modelMalformed", "gramMalformed"), Predicate.FORM),
+    **dict.fromkeys(("twoResults", "twoReceipts"), Predicate.TWICE),
+}
+"""The functions of docs/protocol.md 7.6; a test compares them with the contracts'."""
 
 
 def _signed_result(case: Case, result: RoundResult, signature: bytes) -> bytes:
@@ -164,7 +188,6 @@ def _check_enclaves(case: Case, message: RoundResult | Receipt, signature: bytes
 
 def _check_set_leaf(case: Case, proof: Proof) -> None:
     """The set leaf is under the root of the result that was proposed."""
-    expect("result of the proof", case.proposal.result, proof["result"].hash_struct())
     opened: SetLeaf = proof["set"]
     size, hashed = len(case.opening.cohort), merkle.leaf_hash(KIND_SET, opened.data)
     merkle.verify(case.result.set_root, index=opened.slot, size=size, leaf=hashed, path=opened.path)

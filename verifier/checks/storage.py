@@ -86,6 +86,7 @@ def check_6_money(
 ) -> tuple[int, str]:
     """What came in is what went out and what is held, each moved by whose it is; the contracts' balances cover it."""
     ledger, entries = state.ledger, tuple(entries)
+    _check_credits(entries, deployment.disputes.number("deposit"))
     credits = sum(account.credit_wei for account in ledger.accounts.values())
     bonds = sum(ledger.bonds.values())
     held = ledger.treasury_wei + bonds + credits
@@ -103,6 +104,13 @@ def check_6_money(
     chain.confirm()
     parts = f"treasury {ledger.treasury_wei}, bonds {bonds}, credits {credits}"
     return held, f"held in wei: {parts}, deposits {deposits + asked}; the balances cover it; {flows}"
+
+
+def _check_credits(entries: tuple[Entry, ...], request_wei: int) -> None:
+    """The only credit that is no part of a round or of a verdict is a request's deposit, which is always the same."""
+    for entry in entries:
+        if isinstance(entry.event, e.Credited) and entry.event.amount != request_wei:
+            raise VerificationError("amount of a credit", expected=request_wei, actual=entry.event.amount)
 
 
 def _check_flows(entries: tuple[Entry, ...], request_wei: int, held: int) -> str:

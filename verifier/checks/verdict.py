@@ -11,8 +11,9 @@ Twin: contracts/src/Disputes.sol.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from protocol import events as e
@@ -32,6 +33,10 @@ CLAIM_WINDOW_S = 3600
 LEAVES_WINDOW_S = 7 * 86_400
 """Disputes.LEAVES_WINDOW: after that a pot can be shared out without the set leaves."""
 
+NOT_ENCLAVES = (13, 18, 25)
+"""Checks of a result whose failing upholds no proof that a replay repeats: of signature and payouts no predicate knows
+anything, and a commitment that was not honoured is the host's doing, with a proof of its own."""
+
 CaseCheck = Callable[[Case], tuple[Any, str]]
 
 
@@ -43,20 +48,35 @@ def check_27_verdict(case: Case, checks: Iterable[tuple[int, str, CaseCheck]]) -
     known = case.world.state.ledger.verdicts.get(case.spec.round_id)
     if known is None:
         raise VerificationError("verdict on a refuted round", expected="one", actual="none")
-    why = _judge(case, known, checks)
-    _check_suspended(case, known)
+    replayed = _repeat(case, checks) if case.round.proposal is not None else Replayed(refuting={}, unknown={})
+    why = _judge(case, known, replayed)
+    _check_suspended(case, known.entry, is_enclaves=is_enclaves(case, known.entry, known.value.predicate))
     for place, entry in enumerate((known.entry, *known.replacements)):
         _check_prover(case, known, place, entry)
+        if place:
+            _check_shown(case, entry, replayed)
+    for entry in case.world.entries:
+        if isinstance(entry.event, e.EnclaveAccused) and entry.event.round_id == case.spec.round_id:
+            _check_accused(case, known, entry, entry.event, replayed)
     return None, f"F{known.value.predicate} by {to_hex(known.value.prover)}: {why}; {_check_executed(case, known)}"
 
 
-def _judge(case: Case, known: Refutation, checks: Iterable[tuple[int, str, CaseCheck]]) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What the checks of the result say, by their numbers."""
+
+    refuting: Mapping[int, str]
+    unknown: Mapping[int, str]
+    """Why they could not tell."""
+
+
+def _judge(case: Case, known: Refutation, replayed: Replayed) -> str:
     """Why the verdict is right."""
-    refuting, unknown = _repeat(case, checks) if case.round.proposal is not None else ([], [])
+    refuting, unknown = list(replayed.refuting.values()), list(replayed.unknown.values())
     wrong: VeriflockError | None = None
     if known.value.predicate in (Predicate.PROMISE, Predicate.FORM, Predicate.TWICE):
         try:
-            shown = repeat_proof(case, known)
+            shown = repeat_proof(case, known.entry, known.value.predicate)
             refuting = [shown, *refuting] if shown else refuting
         except VeriflockError as error:
             wrong = error
@@ -72,33 +92,64 @@ def _judge(case: Case, known: Refutation, checks: Iterable[tuple[int, str, CaseC
     raise VerificationError(what, expected="something wrong with the result", actual="every check of it holds")
 
 
-def _repeat(case: Case, checks: Iterable[tuple[int, str, CaseCheck]]) -> tuple[list[str], list[str]]:
-    """(which checks refute the result, which can't tell)."""
-    refuting, unknown = [], []
+def _repeat(case: Case, checks: Iterable[tuple[int, str, CaseCheck]]) -> Replayed:
+    refuting, unknown = {}, {}
     for number, name, check in checks:
         try:
             check(case)
         except PublishedError as error:
-            unknown.append(f"what is published is not what was signed (check {number}: {error})")
+            unknown[number] = f"what is published is not what was signed (check {number}: {error})"
         except VeriflockError as error:
-            refuting.append(f"check {number} {name} refutes the result too: {error}")
+            refuting[number] = f"check {number} {name} refutes the result too: {error}"
         except (UnavailableError, OSError) as error:
-            unknown.append(f"check {number} could not tell: {error}")
+            unknown[number] = f"check {number} could not tell: {error}"
         except Exception as error:  # as in Report.run: a hostile artifact must not decide
-            unknown.append(f"check {number} failed in itself: {type(error).__name__}: {error}")
-    return refuting, unknown
+            unknown[number] = f"check {number} failed in itself: {type(error).__name__}: {error}"
+    return Replayed(refuting=refuting, unknown=unknown)
 
 
-def _check_suspended(case: Case, known: Refutation) -> None:
+def _check_shown(case: Case, shown: Entry, replayed: Replayed, predicate: int | None = None) -> None:
+    """A proof after the first one holds too: by its own facts, or because a replay refutes what it is about."""
+    if repeat_proof(case, shown, predicate):
+        return
+    numbers = (set(replayed.refuting) | set(replayed.unknown)) - set(NOT_ENCLAVES)
+    if numbers & set(replayed.refuting):
+        return
+    what = f"proof of {type(shown.event).__name__}"
+    if numbers:
+        raise UnavailableError(f"{what}: nothing that can be seen upholds it, and {replayed.unknown[min(numbers)]}")
+    raise VerificationError(what, expected="something wrong with the result", actual="every check of it holds")
+
+
+def _check_accused(case: Case, known: Refutation, entry: Entry, event: e.EnclaveAccused, replayed: Replayed) -> None:
+    """While the verdict waited, somebody showed what no host can have caused; its measurement was suspended."""
+    case.world.calls.hold(entry.log, event)
+    expect("verdict of an accusation", _subject(known.value), _subject(_verdict_of(case, entry)))
+    waits_until = None if known.executed is None else known.executed.log.place
+    if entry.log.place < known.entry.log.place or (waits_until is not None and entry.log.place > waits_until):
+        raise VerificationError("place of an accusation", expected="while the verdict waits", actual=entry.log.place)
+    _check_shown(case, entry, replayed, event.predicate)
+    if not is_enclaves(case, entry, event.predicate):
+        raise VerificationError("an accusation of the enclave", expected="of what no host can cause", actual=event)
+    _check_suspended(case, entry, is_enclaves=True)
+
+
+def _verdict_of(case: Case, entry: Entry) -> Verdict:
+    """That a claim or an accusation names."""
+    verdict: Verdict = case.world.calls.call(entry.log).arguments["verdict"]
+    return verdict
+
+
+def _check_suspended(case: Case, shown: Entry, *, is_enclaves: bool) -> None:
     """The measurement was suspended exactly where an enclave, and no host, can be at fault."""
     enclave = case.round.before.enclaves.get(case.spec.enclave)
     if enclave is None:
         return  # check 8 says so
-    must = [enclave.event.measurement] if is_enclaves(case, known) else []
+    must = [enclave.event.measurement] if is_enclaves else []
     suspended = [
         entry.event.measurement
         for entry in case.world.entries
-        if isinstance(entry.event, e.MeasurementSuspended) and entry.log.transaction == known.entry.log.transaction
+        if isinstance(entry.event, e.MeasurementSuspended) and entry.log.transaction == shown.log.transaction
     ]
     expect("measurements suspended", must, suspended)
 
@@ -118,15 +169,26 @@ def _check_prover(case: Case, known: Refutation, place: int, entry: Entry) -> No
     expect("pre-commitment of the prover", since, event.verdict.committed_at)
     expect("prover of the verdict", to_hex(event.prover), to_hex(event.verdict.prover))
     expect("what the verdict is about", _subject(verdict), _subject(event.verdict))
+    if is_older:
+        _hold_commitment(case, commitment)
     if place == 0:
         return
     last = (known.entry, *known.replacements)[place - 1].event
     leading = last.verdict.committed_at if isinstance(last, e.RoundRefuted | e.ProverReplaced) else 0
+    expect("verdict of a claim", _subject(verdict), _subject(_verdict_of(case, entry)))
     if event.verdict.committed_at >= leading:
         raise VerificationError("older pre-commitment", expected=f"before {leading}", actual=event.verdict.committed_at)
     if entry.time_s > verdict.decided_at + CLAIM_WINDOW_S:
         latest = verdict.decided_at + CLAIM_WINDOW_S
         raise VerificationError("time of a claim", expected=f"up to {latest}", actual=entry.time_s)
+
+
+def _hold_commitment(case: Case, commitment: bytes) -> None:
+    """Somebody sent it.  Whoever did, it names its prover; so it is as good where a contract that is not ours did."""
+    for entry in case.world.entries:
+        if isinstance(entry.event, e.ProofCommitted) and entry.event.commitment == commitment:
+            with contextlib.suppress(UnavailableError):
+                case.world.calls.hold(entry.log, entry.event)
 
 
 def _subject(verdict: Verdict) -> Verdict:
