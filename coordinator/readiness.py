@@ -1,4 +1,4 @@
-"""What has to be there before a round can open: an enclave on the ledger, collateral, an admitted coordinator, money.
+"""What has to be there before a round can open: terms, an enclave, collateral, an admitted coordinator, money.
 
 Responsible for: launching, registering and replacing the enclave; publishing the collateral that members voted for;
                  saying who has to act when something is missing.
@@ -11,13 +11,16 @@ import logging
 
 from coordinator.chain import RevertedError
 from coordinator.door import EnclaveFaultError, Started
+from coordinator.enclave.rounds import check_supported
 from coordinator.enclave_host import EnclaveHost, Nonce
 from coordinator.ledger import EnclaveState, Ledger, TcbRecord
 from coordinator.log import log_event
 from coordinator.outbox import Outbox
+from protocol.charter import Charter
 from protocol.enclaves import platform_of, shown
-from protocol.errors import UnavailableError
+from protocol.errors import UnavailableError, VeriflockError
 from protocol.keys import to_hex
+from protocol.terms import Terms
 
 NONCE_BLOCKS = 200
 """Older keys are not registered any more: the registry looks back 256 blocks (BLOCKHASH), and a few may come."""
@@ -126,6 +129,14 @@ class Readiness:
         if block.hash is None:
             raise UnavailableError("the newest block has no hash", "use a node that gives one")
         return Nonce(value=block.hash, block=block.number)
+
+    def check_terms(self, terms: Terms, charter: Charter) -> None:
+        """Raises NotYetError for terms that the enclave of this version does not take: the round would end late."""
+        try:
+            check_supported(terms, charter)
+        except VeriflockError as error:
+            what = f"the terms in force are not for this version's enclave ({error})"
+            raise NotYetError(what, "members vote for other terms, or start a version that knows these") from error
 
     def check_money(self, budget: int) -> None:
         """Raises NotYetError when bond or treasury are too small for a round of this budget, in wei, or frozen."""

@@ -287,6 +287,7 @@ class Service:
         """1. terms  2. enclave, registered  3. cohort, money  4. openRound.  Each is looked up anew."""
         ledger = self.ledger
         terms = ledger.terms(round_id)
+        self._readiness.check_terms(terms, self.charter)
         until = terms.deadlines(ledger.chain.now() + self._timing.slack_s)[-1]
         started = self._readiness.ready(until)
         registered = ledger.active_participants()

@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from protocol.errors import RangeError, SpecMismatchError, UnknownNameError
 from protocol.messages import Spec, chain_hash
+from protocol.terms import Terms
 
 
 class Rule(IntEnum):
@@ -46,8 +47,8 @@ def parse_rule(name: str) -> Rule:
     return RULE_NAMES[name]
 
 
-def rule_name(spec: Spec) -> str:
-    """The name of the rule of a spec; its `chain` must be that name's hash."""
+def rule_name(spec: Spec | Terms) -> str:
+    """The name of the rule of a spec, or of terms; its `chain` must be that name's hash."""
     for name, rule in RULE_NAMES.items():
         if spec.rule == rule:
             if spec.chain != chain_hash(name):

@@ -17,6 +17,7 @@ from coordinator.enclave import admission
 from coordinator.enclave.admission import Admitted, RefusedError
 from coordinator.enclave.rules import aggregate, plain, totals
 from protocol import fixedpoint, rulebook, trees
+from protocol.charter import Charter
 from protocol.encoding import Fields, encode
 from protocol.errors import AlreadyReceivedError, EncodingError, NotInCohortError, PolicyError, SpecMismatchError
 from protocol.fixedpoint import Int16, Int32
@@ -24,6 +25,7 @@ from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update, 
 from protocol.outcomes import Outcome, Reason, Status, bitmap, encode_outcomes, outcomes_hash
 from protocol.rulebook import Rule
 from protocol.sealing import Payload
+from protocol.terms import Terms
 from protocol.trees import SetLeaf
 
 
@@ -186,14 +188,32 @@ class Computed:
     """(d,) the new model; the base model with too few counted."""
 
 
+def check_supported(asked: Spec | Terms, charter: Charter) -> None:
+    """Whether this enclave can go through with a round of this spec, or of these terms, from its opening to its result.
+
+    Members may vote for more than this version does, and an opened round that no enclave takes ends late.
+    Raises: PolicyError, SpecMismatchError, RangeError, UnknownNameError.
+    """
+    if asked.dimension != charter.dimension:
+        raise SpecMismatchError("dimension", expected=charter.dimension, actual=asked.dimension)
+    if asked.optimizer != 0:
+        raise PolicyError("server optimizer", expected="0 (plain)", actual=asked.optimizer)
+    rulebook.rule_name(asked)
+    fixedpoint.step_shift(asked.exponent, charter.model_exponent)
+    least = 1 if asked.rule == Rule.WEIGHTED_MEAN else 0
+    if not least <= asked.weight_cap <= rulebook.MAX_WEIGHT_CAP:
+        raise PolicyError("weight cap", expected=f"{least} to {rulebook.MAX_WEIGHT_CAP}", actual=asked.weight_cap)
+
+
 def open_round(
-    spec: Spec, cohort: Sequence[bytes], base: bytes, *, enclave: bytes, federation: bytes, model_exponent: int
+    spec: Spec, cohort: Sequence[bytes], base: bytes, *, enclave: bytes, federation: bytes, charter: Charter
 ) -> Round:
     """A round as the host says the ledger opened it.
 
     base: the model's bytes; they must hash to the spec's root.
-    Raises: SpecMismatchError, PolicyError for what this enclave does not do.
+    Raises: SpecMismatchError, and what `check_supported` does.
     """
+    check_supported(spec, charter)
     if len(base) != 4 * spec.dimension:
         raise SpecMismatchError("length of the base model in bytes", expected=4 * spec.dimension, actual=len(base))
     model = fixedpoint.decode_model(base, spec.dimension)
@@ -205,12 +225,6 @@ def open_round(
     ):
         if expected != actual:
             raise SpecMismatchError(what, expected=expected, actual=actual)
-    if spec.optimizer != 0:
-        raise PolicyError("server optimizer", expected="0 (plain)", actual=spec.optimizer)
-    rulebook.rule_name(spec)
-    fixedpoint.step_shift(spec.exponent, model_exponent)
-    if spec.weight_cap > rulebook.MAX_WEIGHT_CAP:
-        raise PolicyError("weight cap", expected=f"at most {rulebook.MAX_WEIGHT_CAP}", actual=spec.weight_cap)
     return Round(spec=spec, cohort=tuple(cohort), base=model)
 
 

@@ -166,10 +166,8 @@ class Session:
             request.bytes("base"),
             enclave=who.enclave,
             federation=self._launch.federation,
-            model_exponent=self._launch.charter.model_exponent,
+            charter=self._launch.charter,
         )
-        if spec.dimension != self._launch.charter.dimension:
-            raise SpecMismatchError("dimension", expected=self._launch.charter.dimension, actual=spec.dimension)
         if self._round is not None and self._round.spec == spec:
             return {"round": spec.round_id}
         if self._resumable is not None and self._resumable.spec == spec:

@@ -16,7 +16,7 @@ from coordinator import anvil
 from coordinator.chain import Call
 from coordinator.commitments import Commitments
 from coordinator.config import parse_config
-from coordinator.consortium import about, allow
+from coordinator.consortium import about, allow, set_terms
 from coordinator.ledger import LedgerState
 from coordinator.outbox import MemoryRecords, Outbox
 from coordinator.rounds import NUDGE_S
@@ -29,13 +29,14 @@ from protocol.evidence import parse_evidence
 from protocol.fixedpoint import encode_row
 from protocol.hashing import sha256
 from protocol.keys import address
+from protocol.messages import chain_hash
 from protocol.outcomes import Outcome, Reason, Status, parse_outcomes
 from protocol.seeds import cohort_seed, sample_cohort
 from protocol.trees import parse_set_leaf
 from tests.support import coordinators
 from tests.support.anvil import TestChain
 from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
-from tests.support.federation import DIMENSION, charter, found
+from tests.support.federation import DIMENSION, charter, found, terms
 
 
 @pytest.fixture(scope="module")
@@ -392,6 +393,31 @@ def test_a_coordinator_that_comes_back_too_late_voids_its_own_round_and_goes_on(
         world.wait_state(1, LedgerState.VOID)
         assert world.ledger.bond(world.ledger.opened(1).coordinator) < 10**17  # the late fee
     assert void_reason(world, 1) is VoidReason.LATE
+
+
+def test_terms_that_the_enclave_would_refuse_open_no_round_until_members_vote_for_others(
+    test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "veriflock.coordinator")
+    world = build(test_chain, test_platform, tmp_path / "c", "momentum", optimizer=1)
+
+    def waits_for(text: str) -> bool:
+        waiting = [record.fields for record in caplog.records if record.msg == "waiting"]  # type: ignore[attr-defined]
+        return any(text in fields["reason"] for fields in waiting)
+
+    with world.coordinator(last_round=1):
+        wait(lambda: waits_for("server optimizer: expected 0 (plain), got 1); members vote for other terms"))
+        assert world.ledger.current_round() == 0
+        for changes, text in (
+            ({"rule": 0, "chain": chain_hash("geometric-median")}, "unknown rule number"),
+            ({"chain": chain_hash("nnm+median")}, "chain of the spec"),
+            ({"dimension": DIMENSION + 1}, f"dimension: expected {DIMENSION}, got {DIMENSION + 1}"),
+        ):
+            allow(world.federation.members, set_terms(terms(**changes), 1))
+            wait(lambda text=text: waits_for(text))  # type: ignore[misc]
+            assert world.ledger.current_round() == 0
+        allow(world.federation.members, set_terms(terms(), 1))
+        world.collecting(1)
 
 
 def test_a_cohort_smaller_than_the_membership_is_sampled_as_the_chain_says(

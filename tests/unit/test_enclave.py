@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from coordinator.enclave.identity import Launch
+from coordinator.enclave.rounds import check_supported
 from coordinator.enclave.rules import aggregate
 from coordinator.enclave.session import Session
 from coordinator.platform.counters import Counters
@@ -19,11 +20,12 @@ from protocol import fixedpoint, keys, merkle, outcomes, sealing, trees
 from protocol.attestation.protections import Protection
 from protocol.charter import Charter
 from protocol.encoding import decode_map, encode
-from protocol.errors import VerificationError
+from protocol.errors import VerificationError, VeriflockError
 from protocol.hashing import sha256
 from protocol.messages import ZERO, Receipt, RoundResult, Spec, Update, chain_hash, cohort_hash
 from protocol.outcomes import Reason, Status
 from protocol.sealing import Payload
+from protocol.terms import Terms
 
 D = 40
 NOW_S = 1_750_000_000
@@ -399,6 +401,33 @@ def test_a_round_is_opened_once_and_never_again_with_another_spec(host: Host) ->
     assert host.ask(op="finish", round=1) == {}
     assert host.open(spec)["error"] == "SpecMismatch"
     assert host.open(host.spec(round_id=2)) == {"round": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"optimizer": 1}, "Policy"),
+        ({"optimizer": 2}, "Policy"),
+        ({"rule": 0}, "UnknownName"),
+        ({"rule": 7}, "UnknownName"),
+        ({"rule": 3}, "SpecMismatch"),
+        ({"dimension": D + 1}, "SpecMismatch"),
+        ({"exponent": 120}, "Range"),
+        ({"weight_cap": 1 << 24}, "Policy"),
+        ({"rule": 2, "chain": chain_hash("weighted-mean"), "weight_cap": 0}, "Policy"),
+    ],
+)
+def test_what_this_version_does_not_do_is_refused_before_anything_is_sealed(
+    host: Host, changes: dict[str, Any], error: str
+) -> None:
+    sealed = dict(host.blobs)
+    spec = dataclasses.replace(host.spec(), **changes)
+    assert host.open(spec)["error"] == error
+    assert host.blobs == sealed
+    terms = Terms.of(spec, cohort_size=0, windows=(1, 1, 1, 1, 1))
+    with pytest.raises(VeriflockError) as raised:  # and whoever opens rounds can know it from the terms
+        check_supported(terms, CHARTER)
+    assert type(raised.value).__name__ == f"{error}Error"
 
 
 def test_sealed_state_of_another_measurement_or_changed_is_refused(host: Host, tmp_path: Path) -> None:
