@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from coordinator.enclave.rules import RULES, aggregate, flagged, gram, products, totals
+from coordinator.enclave.rules.plain import _plain_selection
 from coordinator.enclave.rules.selecting import krum_scores
+from protocol.charter import MAX_DIMENSION
 from protocol.errors import LengthError, MalformedError, RangeError, TooFewCountedError, UnknownNameError
 from protocol.fixedpoint import Int64
 from protocol.rulebook import RULE_NAMES, minimum_counted
@@ -65,7 +67,7 @@ def test_of_equal_scores_multi_krum_takes_the_lower_slots() -> None:
 
 def test_krum_counts_neighbours_and_never_itself() -> None:
     rows = matrix([0], [3], [7], [13], [30])  # f = 1: two nearest others each
-    assert krum_scores(gram(rows), f=1).tolist() == [9 + 49, 9 + 16, 16 + 36, 36 + 100, 289 + 529]
+    assert krum_scores(gram(rows), f=1) == [9 + 49, 9 + 16, 16 + 36, 36 + 100, 289 + 529]
 
 
 def test_the_opposed_are_flagged_and_the_orthogonal_are_not() -> None:
@@ -106,11 +108,23 @@ def test_squared_distances_are_exact_up_to_the_largest_dimension() -> None:
     assert products.squared_distances(opposite).tolist() == [[0, 4 * square], [4 * square, 0]]
 
 
-def test_a_krum_score_that_might_not_fit_is_refused() -> None:
-    far: Int64 = np.diag(np.full(5, 1 << 61, dtype=np.int64))
-    assert krum_scores(far, f=0).tolist() == [3 << 62] * 5
-    with pytest.raises(RangeError, match="krum score"):
-        krum_scores(far * 2, f=0)
+def test_a_krum_score_past_64_bits_is_exact() -> None:
+    far: Int64 = np.diag(np.full(5, 1 << 62, dtype=np.int64))
+    assert krum_scores(far, f=0) == [3 << 63] * 5
+
+
+def test_rows_at_opposite_ends_of_the_largest_dimension_are_chosen_from() -> None:
+    """Wrapped at 2**64 the few would win: 199 distances of nearly 2**58 are worth 7 of them then, and 55 stay 55."""
+    square = 32767 * 32767 * MAX_DIMENSION
+    side = np.where(np.arange(256) < 56, -1, 1)
+    products: Int64 = np.outer(side, side).astype(np.int64) * square
+    scores = krum_scores(products, f=0)
+    assert scores == [199 * 4 * square] * 56 + [55 * 4 * square] * 200  # a row's farthest is dropped
+    assert max(scores) > 1 << 64
+    assert np.flatnonzero(RULES["krum"].select(products, f=0, m=0)).tolist() == [56]  # type: ignore[attr-defined]
+    best = RULES["multi-krum"].select(products, f=0, m=200)  # type: ignore[attr-defined]
+    assert np.flatnonzero(best).tolist() == list(range(56, 256))
+    assert _plain_selection(products.tolist(), 0, 200) == list(range(56, 256))
 
 
 # What is refused, and that the bound is said.
