@@ -20,6 +20,7 @@ from protocol.disputes import PROVER_PARTS
 from protocol.encoding import encode
 from protocol.events import Action
 from protocol.evidence import RoundEvidence
+from protocol.hashing import sha256
 from protocol.keys import address, to_hex
 from protocol.openings import Openings, Tree
 from tests.support.disputed import COPYIST, DisputedWorld, Family
@@ -298,6 +299,59 @@ def test_who_comes_later_than_somebody_else_is_told_so(court: Court) -> None:
     assert "needs the set leaves" in without["summary"]
     assert "give --artifacts" in without["next_steps"][0]
     court.over(draft.spec.round_id, report)
+
+
+def two_lies(court: Court) -> tuple[Draft, bytes]:
+    """A round with a wrong model and a broken commitment, and the proof of the smaller lie, which a host can cause."""
+    draft = court.draft("the first coordinate of the new model")
+    keys = {address(key): key for key in court.participants}
+    court.call(keys[draft.cohort[0]], "RoundLedger", "commit", draft.spec.round_id, sha256(b"another update"))
+    court.propose_draft(draft)
+    leaf = Openings(draft.leaves(), counted=draft.counted).set_leaf(0)
+    return draft, court.proof(Family.SET, "commitmentBroken", draft.spec, draft.result(), list(draft.cohort), leaf)
+
+
+def test_who_refutes_itself_by_a_smaller_lie_does_not_get_its_enclave_away(court: Court) -> None:
+    draft, smaller = two_lies(court)
+    court.refute(Family.SET, smaller, COPYIST)
+    code, report = court.types("--dry-run", key=False)
+    assert (code, report["sent"], report["prospect"]["suspended"]) == (1, [], None)
+    assert report["suspension"].endswith("was not sent (--dry-run)")
+    assert report["next_steps"][0].startswith("before the pot is shared out, suspend the measurement")
+    assert report["gas"]["suspend"] > 100_000
+
+    code, report = court.types()
+    assert (code, [mined["what"] for mined in report["sent"]]) == (1, ["suspend"])
+    assert report["verdict"]["prover"] == to_hex(address(COPYIST))
+    assert report["accusation"]["function"] == "modelDiffers"
+    assert report["suspension"].endswith("which the one that refuted the round did not, and was sent")
+    assert report["prospect"]["suspended"] == "0x" + MEASUREMENT.hex()
+    assert report["sent"][0]["gas_used"] <= report["gas"]["suspend"] * 5 // 4
+
+    code, again = court.types()  # and then there is nothing left to do
+    assert (code, again["sent"], again["suspension"]) == (1, [], "")
+    court.over(draft.spec.round_id, report)
+
+
+def test_who_is_overtaken_by_a_smaller_lie_claims_and_suspends(court: Court) -> None:
+    draft, smaller = two_lies(court)
+
+    class Overtaken(Node):
+        """A node behind which the liar sees our proof coming, and refutes itself."""
+
+        def send(self, raw: bytes) -> None:
+            """The second transaction is the proof."""
+            if court.nonce() == nonce + 1:
+                court.refute(Family.SET, smaller, COPYIST)
+            super().send(raw)
+
+    nonce = court.nonce()
+    report = looked(court, Overtaken(court.rpc))
+    assert [mined.what for mined in report.sent] == ["commitProof", "refute", "claim", "suspend"]
+    assert report.verdict is not None
+    assert (report.verdict.prover, report.verdict.predicate) == (address(PROVER), 3)
+    assert "and was sent" in report.to_text()
+    court.over(draft.spec.round_id, report.to_map())
 
 
 def test_a_dry_run_says_what_would_happen_and_needs_no_key(court: Court) -> None:

@@ -445,12 +445,13 @@ FULL = DisputeReport(
     round_id=7,
     round_state="void (refuted)",
     result=VERDICT.result,
-    gas=Gas(commit=50_000, refute=140_000),
+    gas=Gas(commit=50_000, refute=140_000, suspend=150_000),
     prospect=prospect(VERDICT, (address(OTHER_KEY),), sha256(b"measurement")),
     sent=(Mined(what="refute", transaction=sha256(b"t"), block=13, gas_used=1, fee_wei=2, is_success=True),),
     verdict=VERDICT,
     executable_from_s=1_003_601,
     race="somebody else refuted the round",
+    suspension="this proof suspends the measurement",
     notes=tuple(f"row of slot {slot}: not there" for slot in range(9)),
     next_steps=("wait",),
 )
@@ -474,7 +475,8 @@ def test_a_text_says_everything_once_and_the_end_last() -> None:
     text = FULL.to_text()
     assert text.splitlines()[-1] == "REFUTED: round 7 is void by F2"
     for line in (
-        "gas, estimated: commitProof 50000, refute 140000",
+        "gas, estimated: commitProof 50000, refute 140000, suspend 150000",
+        "this proof suspends the measurement",
         "  250000000000000000 wei to " + to_hex(address(KEY)),
         "  250000000000000000 wei to each of 1 whose signed update was in the round",
         "  500000000000000003 wei are burnt",

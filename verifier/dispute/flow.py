@@ -6,9 +6,10 @@ Must not know:   options, or how a report is shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.disputes import Verdict
+from protocol.errors import UnavailableError
 from protocol.keys import Address, to_hex
 from protocol.openings import Leaves, Openings
 from verifier.dispute.proofs import Proof, in_order, is_enclaves, openings_of, proof_of
@@ -23,13 +24,19 @@ from verifier.dispute.reading import (
     time_to_fetch,
 )
 from verifier.dispute.report import Accusation, DisputeReport, moment, remedies
-from verifier.dispute.sharing import becomes
-from verifier.dispute.steps import Done, Gas, ask, claim, commit_gas, refute, refuting, verdict_of
+from verifier.dispute.sharing import becomes, is_unsuspended
+from verifier.dispute.steps import Done, Gas, ask, claim, commit_gas, refute, refuting, suspending, verdict_of
 from verifier.dispute.story import EXECUTE, Story, Subject, run, sender_of, state_of
+from verifier.node import RefusedError
 from verifier.refutation.search import search
 from verifier.refutation.statement import Facts, Statement
 from verifier.report import Status
 from verifier.state import Refutation, Round, RoundState
+
+SUSPENDS = "this proof suspends the measurement, which the one that refuted the round did not"
+SUSPEND_STEP = (
+    "before the pot is shared out, suspend the measurement: veriflock dispute --rpc URL --ledger ADDRESS --key FILE"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +137,6 @@ def nothing_found(story: Story, facts: Facts, opened: Opened) -> DisputeReport:
 def _accuse(story: Story, matter: _Matter, proof: Proof, *, is_enclaves: bool) -> None:
     """Puts a proof into the report, and what a verdict would do, by the bond as it is now."""
     known, spec = matter.known, matter.facts.spec
-    accusation = Accusation(
-        statement=proof.statement,
-        is_enclaves=is_enclaves,
-        opens=openings_of(proof.statement),
-        proof_bytes=len(proof.data),
-    )
     verdict = Verdict(
         round_id=spec.round_id,
         predicate=int(proof.statement.predicate),
@@ -150,11 +151,11 @@ def _accuse(story: Story, matter: _Matter, proof: Proof, *, is_enclaves: bool) -
     measurement = known.before.enclaves[spec.enclave].event.measurement
     is_suspending = is_enclaves and measurement in matter.reading.state.consortium.measurements
     foreseen = prospect(verdict, matter.signers, measurement if is_suspending else None)
-    story.add(accusation=accusation, prospect=foreseen)
+    story.add(accusation=_accusation(proof, is_enclaves=is_enclaves), prospect=foreseen)
 
 
 def _refute(story: Story, matter: _Matter) -> DisputeReport:
-    """Steps 1 to 4, as far as the subject wants them."""
+    """Steps 1 to 5, as far as the subject wants them."""
     subject, node, deployment = story.subject, story.subject.node, matter.reading.deployment
     if node is None:
         return story.add(
@@ -181,11 +182,11 @@ def _refute(story: Story, matter: _Matter) -> DisputeReport:
     done = refute(
         sender, node, matter.reading, proof, subject.key, pre_commit=subject.pre_commit, reread=subject.reread
     )
-    return _decided(story, matter, done)
+    return _decided(story, matter, _suspend(story, matter, done))
 
 
 def _refuted_before(story: Story, matter: _Matter, verdict: Refutation) -> DisputeReport:
-    """The round is refuted already; what is left is an older pre-commitment, or the pot."""
+    """The round is refuted already; what is left is an older pre-commitment, a suspension, or the pot."""
     subject, reading = story.subject, matter.reading
     done = Done(reading=reading)
     is_ours = verdict.value.prover == subject.account
@@ -193,8 +194,49 @@ def _refuted_before(story: Story, matter: _Matter, verdict: Refutation) -> Dispu
     if subject.sends and subject.node is not None and subject.key is not None and is_in_time and not is_ours:
         proofs = [proof_of(statement) for statement in matter.statements]
         sender = sender_of(story, subject.node, reading)
-        done = claim(sender, subject.node, reading, verdict, proofs, subject.key, reread=subject.reread)
-    return _decided(story, matter, done)
+        try:
+            done = claim(sender, subject.node, reading, verdict, proofs, subject.key, reread=subject.reread)
+        except RefusedError:  # somebody with a still older one: that is no reason to leave the enclave as it is
+            _suspend(story, matter, Done(reading=subject.reread()))
+            raise
+    return _decided(story, matter, _suspend(story, matter, done))
+
+
+def _suspend(story: Story, matter: _Matter, done: Done) -> Done:
+    """Step 5, where somebody's proof left the measurement as it is and one of ours would not.
+
+    A liar that refutes itself by what a host can cause must not get its enclave away with that.
+    """
+    subject, reading, round_id = story.subject, done.reading, matter.facts.spec.round_id
+    known, verdict = reading.state.ledger.rounds[round_id], reading.state.ledger.verdicts.get(round_id)
+    accusing = [statement for statement in matter.statements if is_enclaves(statement)]
+    if verdict is None or verdict.executed is not None or not accusing or not is_unsuspended(reading, known):
+        return done
+    if subject.node is None:
+        return _not_suspended(story, done, proof_of(accusing[0]), "can't be sent without a node (offline)")
+    show = suspending(subject.node, reading.deployment, verdict.value)
+    try:
+        asked = ask(subject.node, reading.deployment, accusing, subject.account, show=show)
+        gas = replace(story.report.gas, suspend=asked.gas)
+        story.add(gas=gas, notes=tuple(dict.fromkeys((*story.report.notes, *asked.notes))))
+        if not subject.sends or subject.key is None:
+            return _not_suspended(story, done, asked.proof, "was not sent (--dry-run)")
+        sender_of(story, subject.node, reading).send(show(asked.proof))
+    except (RefusedError, UnavailableError) as error:
+        return _not_suspended(story, done, proof_of(accusing[0]), f"could not be sent: {error}")
+    story.add(accusation=_accusation(asked.proof, is_enclaves=True), suspension=f"{SUSPENDS}, and was sent")
+    return replace(done, reading=subject.reread())
+
+
+def _not_suspended(story: Story, done: Done, proof: Proof, why: str) -> Done:
+    story.add(accusation=_accusation(proof, is_enclaves=True), suspension=f"{SUSPENDS}, and {why}")
+    return replace(done, can_suspend=True)
+
+
+def _accusation(proof: Proof, *, is_enclaves: bool) -> Accusation:
+    statement = proof.statement
+    opens = openings_of(statement)
+    return Accusation(statement=statement, is_enclaves=is_enclaves, opens=opens, proof_bytes=len(proof.data))
 
 
 def _decided(story: Story, matter: _Matter, done: Done) -> DisputeReport:
@@ -207,11 +249,12 @@ def _decided(story: Story, matter: _Matter, done: Done) -> DisputeReport:
     is_open = verdict.executed is None
     by = "you" if verdict.value.prover == story.subject.account else to_hex(verdict.value.prover)
     pot = "the pot waits to be shared out" if is_open else "its pot was shared out"
+    steps = (SUSPEND_STEP,) if done.can_suspend else ()
     return story.add(
         status=Status.REFUTED,
         summary=f"round {round_id} is void by F{verdict.value.predicate}, the prover is {by}; {pot}",
         prospect=becomes(done.reading, known, verdict, signers),
         race=done.race,
         executable_from_s=earliest if is_open else None,
-        next_steps=(f"from {moment(earliest)} on: {EXECUTE.format(round=round_id)}",) if is_open else (),
+        next_steps=(*steps, f"from {moment(earliest)} on: {EXECUTE.format(round=round_id)}") if is_open else (),
     )

@@ -85,6 +85,8 @@ class DisputeReport:
     """First second at which the pot may be shared out."""
     race: str = ""
     """What somebody else did."""
+    suspension: str = ""
+    """That a proof suspends the measurement where the verdict's did not, and whether it was sent."""
     cannot_open: tuple[CannotOpen, ...] = ()
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
@@ -106,12 +108,18 @@ class DisputeReport:
             "round_state": self.round_state,
             "result": _hash(self.result),
             "accusation": None if self.accusation is None else self.accusation.to_map(),
-            "gas": {"commitProof": self.gas.commit, "refute": self.gas.refute, "executeVerdict": self.gas.execute},
+            "gas": {
+                "commitProof": self.gas.commit,
+                "refute": self.gas.refute,
+                "suspend": self.gas.suspend,
+                "executeVerdict": self.gas.execute,
+            },
             "prospect": None if self.prospect is None else _prospect_map(self.prospect),
             "sent": [_mined_map(mined) for mined in self.sent],
             "verdict": None if self.verdict is None else _verdict_map(self.verdict),
             "executable_from": self.executable_from_s,
             "race": self.race,
+            "suspension": self.suspension,
             "cannot_open": [str(tree) for tree in self.cannot_open],
             "notes": list(self.notes),
             "next_steps": list(self.next_steps),
@@ -134,13 +142,16 @@ class DisputeReport:
             yield f"round {self.round_id}: {self.round_state}{result}"
         if self.accusation is not None:
             yield from _accusation_lines(self.accusation)
-        gas = [("commitProof", self.gas.commit), ("refute", self.gas.refute), ("executeVerdict", self.gas.execute)]
+        gas = [("commitProof", self.gas.commit), ("refute", self.gas.refute)]
+        gas += [("suspend", self.gas.suspend), ("executeVerdict", self.gas.execute)]
         if any(amount is not None for _, amount in gas):
             yield "gas, estimated: " + ", ".join(f"{name} {amount}" for name, amount in gas if amount is not None)
         if self.prospect is not None:
             yield from _prospect_lines(self.prospect, self.round_id)
         if self.race:
             yield self.race
+        if self.suspension:
+            yield self.suspension
         if self.sent:
             yield "sent:"
             yield from (f"  {_mined_line(mined)}" for mined in self.sent)

@@ -48,6 +48,21 @@ def suspended_by(reading: Reading, known: Round) -> bytes | None:
     return measurement if newest is not None and newest != before else None
 
 
+def is_unsuspended(reading: Reading, known: Round) -> bool:
+    """Whether a proof would suspend the round's measurement: it has not been since the round ended.
+
+    One that was suspended before, with no proposal since, is as suspended as it can be.
+    """
+    enclave, consortium = known.before.enclaves.get(known.opening.value.enclave), reading.state.consortium
+    if enclave is None or known.before_close is None:
+        return False
+    measurement = enclave.event.measurement
+    newest = consortium.suspensions.get(measurement)
+    if newest != known.before_close.consortium.suspensions.get(measurement):
+        return False  # by a proof about this round or a later one; if it is allowed now, members voted for it since
+    return measurement in consortium.measurements or newest is None or newest < len(consortium.proposals)
+
+
 def _execute(story: Story) -> DisputeReport:
     subject, node, reading = story.subject, story.subject.node, story.subject.reread()
     known = reading.round(subject.round_id)

@@ -10,7 +10,8 @@ Spec: docs/protocol.md section 7.
      2 commit   to the proof, and wait until that is in a block: what is copied from now on comes too late
      3 refute   show the proof
      4 claim    if somebody else's proof was there first and our pre-commitment is older
-     5 execute  an hour later, share out the pot
+     5 suspend  show another proof, where the one that refuted the round suspended no measurement and ours would
+     6 execute  an hour later, share out the pot
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class Gas:
 
     commit: int | None = None
     refute: int | None = None
+    suspend: int | None = None
     execute: int | None = None
 
 
@@ -81,6 +83,8 @@ class Done:
     """As of afterwards."""
     race: str = ""
     """What somebody else did in between; empty where nobody did."""
+    can_suspend: bool = False
+    """Whether there is a proof, not shown, that suspends the measurement."""
 
 
 def ask(
@@ -237,7 +241,7 @@ def older_than(leading: int, reading: Reading, proofs: Sequence[Proof], account:
 
 
 def execute_call(node: Node, reading: Reading, known: Round, verdict: Verdict, leaves: Sequence[bytes]) -> Call:
-    """Step 5: the call that shares out a pot, with the set leaves or without."""
+    """Step 6: the call that shares out a pot, with the set leaves or without."""
     opening, proposal = known.opening, known.proposal
     result = BLANK if proposal is None else proposal.value
     arguments = (verdict, opening.value, result, list(opening.cohort), list(leaves))
@@ -261,6 +265,17 @@ def _commit_call(node: Node, deployment: Deployment, commitment: bytes) -> Call:
 def refuting(node: Node, deployment: Deployment, *, pre_commit: bool) -> Showing:
     """How a proof is shown, to estimate it: with some salt, which no pre-commitment has."""
     return lambda proof: _refute_call(node, deployment, proof, SOME_SALT if pre_commit else NO_SALT)
+
+
+def suspending(node: Node, deployment: Deployment, verdict: Verdict) -> Showing:
+    """Step 5: how a proof is shown that suspends what the verdict's did not."""
+    disputes = node.contracts["Disputes"]
+
+    def show(proof: Proof) -> Call:
+        data = disputes.call_data("suspend", verdict, int(proof.statement.family), proof.data)
+        return Call(what="suspend", to=deployment.disputes.address, data=data)
+
+    return show
 
 
 def _refute_call(node: Node, deployment: Deployment, proof: Proof, salt: bytes) -> Call:
