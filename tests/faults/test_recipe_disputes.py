@@ -279,6 +279,7 @@ JUNK: list[tuple[str, Callable[[bytes], bytes], dict[str, object], str]] = [
     ("no arguments", lambda proof: proof[:4], {}, "arguments of ColumnPredicates.modelDiffers"),
     ("another spec", lambda proof: proof[:4] + sha256(b"f") + proof[36:], {}, "spec of the proof"),  # 25 words
     ("another result", lambda proof: proof[:804] + sha256(b"f") + proof[836:], {}, "result of the proof"),
+    ("another leaf", lambda proof: proof[:-33] + bytes([proof[-33] ^ 1]) + proof[-32:], {}, "root of a Merkle path"),
     ("another contract", lambda proof: proof, {"family": 0}, "function of SetPredicates"),
     ("another family", lambda proof: proof, {"family": 3}, "family of a proof"),
 ]

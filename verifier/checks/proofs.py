@@ -23,6 +23,7 @@ from protocol.trees import KIND_ROW, KIND_SET, ROW_LEAF, SET_LEAF_OTHER_BYTES, p
 from protocol.trees import SetLeaf as ParsedLeaf
 from verifier.calls import decode_input
 from verifier.checks.opening import expect
+from verifier.checks.openings import check_openings
 from verifier.checks.replaying import NEED_COMMITMENT, update_in
 from verifier.state import Entry
 from verifier.world import Case
@@ -76,7 +77,10 @@ def repeat_proof(case: Case, entry: Entry, predicate: int | None = None) -> str:
     if "result" in proof:
         result = None if case.round.proposal is None else case.proposal.result
         expect("result of the proof", result, proof["result"].hash_struct())
-    return PROOFS[function](case, proof) if function in PROOFS else ""
+    if function in PROOFS:
+        return PROOFS[function](case, proof)
+    check_openings(case.spec, case.result, len(case.opening.cohort), proof)
+    return ""
 
 
 def _two_results(case: Case, proof: Proof) -> str:
