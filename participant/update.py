@@ -24,6 +24,7 @@ from protocol.errors import (
 from protocol.fixedpoint import decode_row, encode_row, quantise, squared_norm
 from protocol.messages import Domain, Receipt, Spec, Update
 from protocol.sealing import Payload, parse_payload
+from protocol.signed_leaves import update_of
 from protocol.trees import row_root
 
 MAX_PAYLOAD_BYTES = 1 << 28
@@ -71,15 +72,7 @@ def prepare(
         raise LengthError("length of the update", expected=spec.dimension, actual=vector.shape)
     quantised = quantise(vector, spec.exponent)
     row = quantised.row if attack is None else attack.row(quantised.row)
-    update = Update(
-        federation=spec.federation,
-        round_id=spec.round_id,
-        spec=spec.hash_struct(),
-        enclave=spec.enclave,
-        participant=keys.address(key),
-        update_root=row_root(row),
-        samples=samples,
-    )
+    update = update_of(spec, keys.address(key), root=row_root(row), samples=samples)
     payload = Payload(update=update, signature=keys.sign(key, update.digest(domain)), row=encode_row(row))
     return Prepared(payload=payload, saturated=quantised.saturated, error=quantised.error)
 

@@ -23,6 +23,7 @@ from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update
 from protocol.openings import Leaves, Tree, leaves_of
 from protocol.outcomes import WORD_BYTES, Reason, parse_outcome, slots_of
 from protocol.rulebook import RULE_NAMES, needs_gram
+from protocol.signed_leaves import update_of
 from protocol.trees import ColumnData, SetLeaf, column_leaf, parse_set_leaf
 from verifier.refutation.reconstruction import Published
 from verifier.refutation.statement import Facts, SignedReceipt, SignedResult
@@ -148,7 +149,7 @@ class Draft:
         """The participant goes along: it signs the root that its row has now."""
         root = root_of(Tree.ROW, self.rows[slot])
         samples = parse_set_leaf(self.set_leaves[slot]).samples if samples is None else samples
-        update = update_of(self.spec, self.cohort[slot], root, samples)
+        update = update_of(self.spec, self.cohort[slot], root=root, samples=samples)
         signature = sign(self.keys[slot], update.digest(self.domain))
         self.set_leaves[slot] = SetLeaf(update_root=root, samples=samples, signature=signature).encode()
         if slot in self.commitments:
@@ -157,7 +158,7 @@ class Draft:
     def update(self, slot: int) -> Update:
         """The counted update of a slot."""
         leaf = parse_set_leaf(self.set_leaves[slot])
-        return update_of(self.spec, self.cohort[slot], leaf.update_root, leaf.samples)
+        return update_of(self.spec, self.cohort[slot], root=leaf.update_root, samples=leaf.samples)
 
     def receipt(self, slot: int, update: bytes) -> SignedReceipt:
         """The enclave promises that."""
@@ -174,19 +175,6 @@ class Draft:
         old = self.columns[index]
         columns, totals = old.columns if columns is None else columns, old.totals if totals is None else totals
         self.columns[index] = column_leaf(columns, totals, tail or old.data[64:])
-
-
-def update_of(spec: Spec, participant: bytes, root: bytes, samples: int) -> Update:
-    """What a participant signs."""
-    return Update(
-        federation=spec.federation,
-        round_id=spec.round_id,
-        spec=spec.hash_struct(),
-        enclave=spec.enclave,
-        participant=participant,
-        update_root=root,
-        samples=samples,
-    )
 
 
 def honest(
@@ -210,7 +198,7 @@ def honest(
     state = Round(spec=spec, cohort=tuple(cohort), base=base)
     for slot, row in sorted(rows.items()):
         weight = 10 + slot if samples is None else samples[slot]
-        update = update_of(spec, state.cohort[slot], trees.row_root(row), weight)
+        update = update_of(spec, state.cohort[slot], root=trees.row_root(row), samples=weight)
         state.entries[slot] = Entry(update=update, signature=sign(keys[slot], update.digest(domain)))
         state.rows[slot] = row
     state.refusals = dict(refusals or {})

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from protocol import signed_leaves
 from protocol.errors import UnavailableError, VerificationError, VeriflockError
 from protocol.events import UpdateCommitted
 from protocol.evidence import parse_evidence
@@ -242,15 +243,8 @@ def update_of(case: Case, slot: int) -> Update:
 
 def update_in(case: Case, slot: int, leaf: SetLeaf) -> Update:
     """The Update that a counted set leaf of this slot stands for."""
-    return Update(
-        federation=case.spec.federation,
-        round_id=case.spec.round_id,
-        spec=case.spec.hash_struct(),
-        enclave=case.spec.enclave,
-        participant=case.opening.cohort[slot],
-        update_root=leaf.update_root,
-        samples=leaf.samples,
-    )
+    participant = case.opening.cohort[slot]
+    return signed_leaves.update_of(case.spec, participant, root=leaf.update_root, samples=leaf.samples)
 
 
 def _outcome(case: Case, place: int, slot: int) -> Outcome:

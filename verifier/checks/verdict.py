@@ -18,12 +18,13 @@ from typing import Any
 
 from protocol import events as e
 from protocol.disputes import Predicate, Verdict, proof_commitment
-from protocol.errors import SignatureError, UnavailableError, VerificationError, VeriflockError
-from protocol.keys import Address, recover, to_hex
-from protocol.trees import SET_LEAF_COUNTED_BYTES, parse_set_leaf, set_root
+from protocol.errors import UnavailableError, VerificationError, VeriflockError
+from protocol.keys import Address, to_hex
+from protocol.signed_leaves import is_signed
+from protocol.trees import set_root
 from verifier.checks.opening import expect
 from verifier.checks.proofs import is_enclaves, repeat_proof
-from verifier.checks.replaying import PublishedError, update_in
+from verifier.checks.replaying import PublishedError
 from verifier.state import Entry, Refutation
 from verifier.world import Case
 
@@ -235,15 +236,5 @@ def _shown_leaves(case: Case, executed: Entry) -> Sequence[bytes]:
 
 def _signers(case: Case, leaves: Sequence[bytes]) -> list[Address]:
     """Slots whose leaf carries their signature, ascending."""
-    return [case.opening.cohort[slot] for slot, data in enumerate(leaves) if _is_signed(case, slot, data)]
-
-
-def _is_signed(case: Case, slot: int, data: bytes) -> bool:
-    if len(data) != SET_LEAF_COUNTED_BYTES:
-        return False
-    leaf = parse_set_leaf(data)
-    try:
-        signer = recover(update_in(case, slot, leaf).digest(case.world.deployment.domain), leaf.signature)
-    except SignatureError:
-        return False
-    return signer == case.opening.cohort[slot]
+    spec, domain, cohort = case.spec, case.world.deployment.domain, case.opening.cohort
+    return [cohort[slot] for slot, data in enumerate(leaves) if is_signed(spec, domain, cohort[slot], data)]

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.disputes import Verdict
-from protocol.errors import SignatureError
 from protocol.events import VerdictExecuted
-from protocol.keys import Address, recover
-from protocol.trees import SET_LEAF_COUNTED_BYTES
+from protocol.keys import Address
+from protocol.signed_leaves import is_signed
 from verifier.checks.verdict import CLAIM_WINDOW_S, LEAVES_WINDOW_S
-from verifier.refutation.sets import update_of
 from verifier.refutation.statement import Facts
 
 
@@ -77,7 +75,9 @@ def signers_of(facts: Facts, set_leaves: Sequence[bytes | None] | None) -> tuple
     if set_leaves is None or None in set_leaves:
         return None
     return tuple(
-        facts.cohort[slot] for slot, data in enumerate(set_leaves) if data is not None and _is_signed(facts, slot, data)
+        facts.cohort[slot]
+        for slot, data in enumerate(set_leaves)
+        if data is not None and is_signed(facts.spec, facts.domain, facts.cohort[slot], data)
     )
 
 
@@ -90,12 +90,3 @@ def executable_from(verdict: Verdict, *, with_leaves: bool) -> int:
 def claimable_until(verdict: Verdict) -> int:
     """Last second at which somebody with an older pre-commitment takes the prover's place."""
     return verdict.decided_at + CLAIM_WINDOW_S
-
-
-def _is_signed(facts: Facts, slot: int, data: bytes) -> bool:
-    if len(data) != SET_LEAF_COUNTED_BYTES:
-        return False
-    try:
-        return recover(update_of(facts, slot, data).digest(facts.domain), data[36:]) == facts.cohort[slot]
-    except SignatureError:
-        return False

@@ -14,6 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol import signed_leaves
 from protocol.disputes import Predicate
 from protocol.errors import SignatureError
 from protocol.keys import Address, recover, to_hex
@@ -153,15 +154,7 @@ def is_enclaves(facts: Facts, message: Receipt | RoundResult, signature: bytes) 
 def update_of(facts: Facts, slot: int, data: bytes) -> Update:
     """The Update that a slot's participant signed if this is its set leaf: 101 bytes, of a slot of the cohort."""
     leaf = parse_set_leaf(data)
-    return Update(
-        federation=facts.spec.federation,
-        round_id=facts.spec.round_id,
-        spec=facts.spec.hash_struct(),
-        enclave=facts.spec.enclave,
-        participant=facts.cohort[slot],
-        update_root=leaf.update_root,
-        samples=leaf.samples,
-    )
+    return signed_leaves.update_of(facts.spec, facts.cohort[slot], root=leaf.update_root, samples=leaf.samples)
 
 
 def _difference(facts: Facts, slot: int, data: bytes) -> str:
