@@ -1,7 +1,7 @@
-"""A node that one sends to: calls, estimates, transactions and their receipts, each with a deadline.
+"""A node that one sends to: calls, estimates, transactions and their receipts.
 
-Responsible for: JSON-RPC for whoever writes; a contract's refusal by the name of its error, everything else "could not
-                 tell".
+Responsible for: what whoever writes asks a node (by jsonrpc.py); a contract's refusal by the name of its error,
+                 everything else "could not tell".
 Must not know:   keys, or what a call is for.
 
 What has happened is read and checked elsewhere (rpc.py).  A node that lies here makes transactions fail, or go missing.
@@ -18,11 +18,8 @@ import httpx
 from contracts.abi import Interface, decode_error, interfaces
 from protocol.errors import MalformedError, RoundError, UnavailableError, show
 from protocol.keys import Address
-from verifier.http import Exchanges
-from verifier.values import data, parse_json, quantity
-
-TIMEOUT_S = 20.0
-"""For one whole question and its answer."""
+from verifier.jsonrpc import TIMEOUT_S, Endpoint
+from verifier.values import data, quantity
 
 MAX_ANSWER_BYTES = 8 << 20
 """The trace of a call of ours is far smaller."""
@@ -97,12 +94,11 @@ class Node:
         self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.contracts: dict[str, Interface] = interfaces()
-        self._url = url
-        self._exchanges = Exchanges(timeout_s=timeout_s, transport=transport)
+        self._at = Endpoint(url, max_bytes=MAX_ANSWER_BYTES, timeout_s=timeout_s, transport=transport)
 
     def close(self) -> None:
         """Closes the connections."""
-        self._exchanges.close()
+        self._at.close()
 
     def chain_id(self) -> int:
         """Chain id of EIP-155."""
@@ -116,8 +112,8 @@ class Node:
         """Of the newest block.  Raises UnavailableError on a chain without EIP-1559."""
         block = self._ask("eth_getBlockByNumber", ["latest", False])
         if not isinstance(block, dict) or block.get("baseFeePerGas") is None:
-            raise self._garbage("eth_getBlockByNumber", "a newest block without a base fee (EIP-1559)")
-        return self._number("eth_getBlockByNumber", block["baseFeePerGas"])
+            raise self._at.garbage("eth_getBlockByNumber", "a newest block without a base fee (EIP-1559)")
+        return self._at.number("eth_getBlockByNumber", block["baseFeePerGas"])
 
     def tip_wei(self) -> int:
         """What the node would give to whoever mines."""
@@ -131,12 +127,12 @@ class Node:
         try:
             return data(self._ask("eth_call", [_parameters(call, sender, gas), "pending"], call.what), "eth_call")
         except MalformedError as error:
-            raise self._garbage("eth_call", str(error)) from error
+            raise self._at.garbage("eth_call", str(error)) from error
 
     def estimate(self, call: Call, sender: Address, *, gas: int | None = None) -> int:
         """Gas that a call would take in the next block, where it may take so much.  Raises RefusedError."""
         answer = self._ask("eth_estimateGas", [_parameters(call, sender, gas), "pending"], call.what)
-        return self._number("eth_estimateGas", answer)
+        return self._at.number("eth_estimateGas", answer)
 
     def send(self, raw: bytes) -> None:
         """Hands over a signed transaction."""
@@ -158,7 +154,7 @@ class Node:
                 is_success=quantity(answer["status"], "status") == 1,
             )
         except (MalformedError, KeyError, TypeError) as error:
-            raise self._garbage("eth_getTransactionReceipt", f"{type(error).__name__}: {error}") from error
+            raise self._at.garbage("eth_getTransactionReceipt", f"{type(error).__name__}: {error}") from error
 
     def why_refused(self, call: Call, sender: Address, mined: Mined) -> RefusedError:
         """The error of a transaction that is in a block and failed.
@@ -189,38 +185,17 @@ class Node:
         return RefusedError(what, name, arguments)
 
     def _quantity(self, method: str, params: list[object]) -> int:
-        return self._number(method, self._ask(method, params))
-
-    def _number(self, method: str, value: object) -> int:
-        try:
-            return quantity(value, method)
-        except MalformedError as error:
-            raise self._garbage(method, str(error)) from error
+        return self._at.number(method, self._ask(method, params))
 
     def _ask(self, method: str, params: list[object], what: str = "a call") -> Any:
-        question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        try:
-            _, body = self._exchanges.exchange("POST", self._url, limit=MAX_ANSWER_BYTES, json=question)
-            answer = parse_json(body, method)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            message = f"the chain at {self._url} does not answer {method} ({type(error).__name__})"
-            raise UnavailableError(message, "check --rpc, and that the node runs") from error
-        except MalformedError as error:
-            raise self._garbage(method, "the answer is not JSON, or does not end") from error
-        if not isinstance(answer, dict) or answer.get("id") != 1:
-            raise self._garbage(method, "no answer to this question")
+        answer = self._at.ask(method, params)
         failure = answer.get("error")
         if failure is None:
             return answer.get("result")
         message = str(failure.get("message", ""))[:200] if isinstance(failure, dict) else str(failure)[:200]
         if isinstance(failure, dict) and (failure.get("code") == REVERTED or "revert" in message.lower()):
             raise self._refused(what, failure.get("data"))
-        raise NodeError(self._url, method, message)
-
-    def _garbage(self, method: str, why: str) -> UnavailableError:
-        return UnavailableError(
-            f"the chain at {self._url} gave no usable answer to {method}: {why}", "try another node"
-        )
+        raise NodeError(self._at.url, method, message)
 
 
 def _parameters(call: Call, sender: Address, gas: int | None = None) -> dict[str, str]:

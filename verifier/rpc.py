@@ -1,6 +1,6 @@
-"""A chain behind a JSON-RPC address, with a deadline and a size limit on every answer.
+"""A chain behind a JSON-RPC address.
 
-Responsible for: asking, and turning every silence, delay or piece of garbage into UnavailableError.
+Responsible for: what a verifier asks a node (by jsonrpc.py), and that the answer is what it asked for.
 Must not know:   what the contracts mean.
 
 Nothing here makes a lying node honest: `recipe.NOT_CHECKED` says what is taken on its word.
@@ -14,12 +14,9 @@ import httpx
 
 from protocol.errors import MalformedError, SignatureError, UnavailableError
 from verifier.chain import Header, Log, parse_header
-from verifier.http import Exchanges
+from verifier.jsonrpc import TIMEOUT_S, Endpoint
 from verifier.transactions import Transaction, parse_transaction
-from verifier.values import data, parse_json, quantity
-
-TIMEOUT_S = 20.0
-"""For one whole question and its answer, however slowly they drip."""
+from verifier.values import data, quantity
 
 MAX_ANSWER_BYTES = 64 << 20
 """Larger than any range of logs that we ask for."""
@@ -36,8 +33,7 @@ class RpcChain:
     def __init__(
         self, url: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self._url = url
-        self._exchanges = Exchanges(timeout_s=timeout_s, transport=transport)
+        self._at = Endpoint(url, max_bytes=MAX_ANSWER_BYTES, timeout_s=timeout_s, transport=transport)
         self._headers: dict[int, Header] = {}
         self._transactions: dict[bytes, Transaction] = {}
         try:
@@ -48,7 +44,7 @@ class RpcChain:
 
     def close(self) -> None:
         """Closes the connections."""
-        self._exchanges.close()
+        self._at.close()
 
     def confirm(self) -> None:
         """Raises UnavailableError when the head is no longer the chain's."""
@@ -58,7 +54,7 @@ class RpcChain:
 
     def describe(self) -> str:
         """For people: what this source is."""
-        return f"node at {self._url}, block {self._head.number}"
+        return f"node at {self._at.url}, block {self._head.number}"
 
     def chain_id(self) -> int:
         """Chain id of EIP-155."""
@@ -82,9 +78,11 @@ class RpcChain:
                 header = parse_header(answer)
                 claimed = data(answer.get("hash"), "hash of a block", 32)
             except MalformedError as error:
-                raise self._garbage("eth_getBlockByNumber", str(error)) from error
+                raise self._at.garbage("eth_getBlockByNumber", str(error)) from error
             if header.hash != claimed or header.number != number:
-                raise self._garbage("eth_getBlockByNumber", f"the header of block {number} does not hash to its hash")
+                raise self._at.garbage(
+                    "eth_getBlockByNumber", f"the header of block {number} does not hash to its hash"
+                )
             self._headers[number] = header
         return self._headers[number]
 
@@ -96,14 +94,14 @@ class RpcChain:
             question = {"address": "0x" + address.hex(), "fromBlock": hex(first), "toBlock": hex(last)}
             answer = self._ask("eth_getLogs", [question])
             if not isinstance(answer, list):
-                raise self._garbage("eth_getLogs", "the answer is no list")
+                raise self._at.garbage("eth_getLogs", "the answer is no list")
             try:
                 found += [_parse_log(item) for item in answer]
             except (MalformedError, KeyError, TypeError, AttributeError) as error:
-                raise self._garbage("eth_getLogs", str(error)) from error
+                raise self._at.garbage("eth_getLogs", str(error)) from error
         places = [log.place for log in found]
         if places != sorted(set(places)) or any(log.address != address for log in found):
-            raise self._garbage("eth_getLogs", "logs out of order, twice, or of another contract")
+            raise self._at.garbage("eth_getLogs", "logs out of order, twice, or of another contract")
         return found
 
     def code(self, address: bytes) -> bytes:
@@ -118,7 +116,7 @@ class RpcChain:
         """A word of storage at the head; 32 bytes."""
         word = self._data("eth_getStorageAt", ["0x" + address.hex(), hex(slot), hex(self._head.number)])
         if len(word) != 32:
-            raise self._garbage("eth_getStorageAt", f"{len(word)} bytes for a word")
+            raise self._at.garbage("eth_getStorageAt", f"{len(word)} bytes for a word")
         return word
 
     def slots(self, address: bytes) -> frozenset[int] | None:
@@ -133,7 +131,7 @@ class RpcChain:
         try:
             return quantity(answer.get("blockNumber"), "number of a block") <= self._head.number
         except MalformedError as error:
-            raise self._garbage("eth_getTransactionReceipt", str(error)) from error
+            raise self._at.garbage("eth_getTransactionReceipt", str(error)) from error
 
     def transaction(self, transaction: bytes) -> Transaction:
         """The transaction of that hash, its hash recomputed and its sender recovered."""
@@ -144,9 +142,9 @@ class RpcChain:
             try:
                 found = parse_transaction(answer)
             except (MalformedError, SignatureError) as error:
-                raise self._garbage("eth_getTransactionByHash", str(error)) from error
+                raise self._at.garbage("eth_getTransactionByHash", str(error)) from error
             if found.hash != transaction:
-                raise self._garbage("eth_getTransactionByHash", f"{transaction.hex()} does not hash to its hash")
+                raise self._at.garbage("eth_getTransactionByHash", f"{transaction.hex()} does not hash to its hash")
             self._transactions[transaction] = found
         return self._transactions[transaction]
 
@@ -159,37 +157,21 @@ class RpcChain:
         return any(found.sender == address for found in self._transactions.values())
 
     def _quantity(self, method: str, params: list[object]) -> int:
-        try:
-            return quantity(self._ask(method, params), method)
-        except MalformedError as error:
-            raise self._garbage(method, str(error)) from error
+        return self._at.number(method, self._ask(method, params))
 
     def _data(self, method: str, params: list[object]) -> bytes:
         try:
             return data(self._ask(method, params), method)
         except MalformedError as error:
-            raise self._garbage(method, str(error)) from error
+            raise self._at.garbage(method, str(error)) from error
 
     def _ask(self, method: str, params: list[object]) -> Any:
-        question = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        try:
-            _, body = self._exchanges.exchange("POST", self._url, limit=MAX_ANSWER_BYTES, json=question)
-            answer = parse_json(body, method)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            message = f"the chain at {self._url} does not answer {method} ({type(error).__name__})"
-            raise UnavailableError(message, "check --rpc, and that the node runs") from error
-        except MalformedError as error:
-            raise self._garbage(method, "the answer is not JSON, or does not end") from error
-        if not isinstance(answer, dict) or answer.get("id") != 1 or "result" not in answer:
-            problem = answer.get("error") if isinstance(answer, dict) else None
+        answer = self._at.ask(method, params)
+        if "result" not in answer:
+            problem = answer.get("error")
             reason = problem.get("message") if isinstance(problem, dict) else "no result"
-            raise self._garbage(method, str(reason)[:200])
+            raise self._at.garbage(method, str(reason)[:200])
         return answer["result"]
-
-    def _garbage(self, method: str, why: str) -> UnavailableError:
-        return UnavailableError(
-            f"the chain at {self._url} gave no usable answer to {method}: {why}", "try another node"
-        )
 
 
 def _parse_log(item: dict[str, Any]) -> Log:
