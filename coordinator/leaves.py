@@ -27,11 +27,36 @@ from protocol.trees import ColumnData, column_data, gram_leaves, model_leaves, p
 RESTORE = "restore the store"
 
 
-def find_answer(store: Store, spec: Spec, result: RoundResult, request: LeafRequest) -> Answer:
-    """1. the round's evidence  2. the leaves of the tree  3. compared with the signed root  4. the one leaf, opened.
+class Opener:
+    """Opens leaves of one round after the other.  Trees over all rows are kept until another round, or `forget`."""
 
-    Raises: UnavailableError for what is not in the store any more, VeriflockError for what is other bytes there.
-    """
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._result = b""
+        self._kept: dict[Tree, Openings] = {}
+
+    def forget(self) -> None:
+        """Gives the memory back."""
+        self._kept.clear()
+
+    def answer(self, spec: Spec, result: RoundResult, request: LeafRequest) -> Answer:
+        """1. the round's evidence  2. the tree's leaves  3. compared with the signed root  4. the one leaf, opened.
+
+        Raises: UnavailableError for what is not in the store any more, VeriflockError for what is other bytes there,
+                OSError.
+        """
+        if self._result != result.hash_struct():
+            self.forget()
+            self._result = result.hash_struct()
+        openings = self._kept.get(request.tree)
+        if openings is None:
+            openings = _openings(self._store, spec, result, request)
+            if request.tree in (Tree.COLUMN, Tree.GRAM):  # the rule once more, or every product: not for each member
+                self._kept[request.tree] = openings
+        return openings.answer(request.tree, slot=request.slot, index=request.index)
+
+
+def _openings(store: Store, spec: Spec, result: RoundResult, request: LeafRequest) -> Openings:
     data = store.read_evidence(spec.round_id)
     if data is None:
         raise UnavailableError(f"the evidence of round {spec.round_id} is gone", RESTORE)
@@ -41,7 +66,7 @@ def find_answer(store: Store, spec: Spec, result: RoundResult, request: LeafRequ
         raise CommitmentMismatchError("result that the evidence here is of", expected=expected, actual=actual)
     openings = Openings(_leaves(store, spec, result, evidence, request), counted=result.counted)
     _check_roots(openings, result, request)
-    return openings.answer(request.tree, slot=request.slot, index=request.index)
+    return openings
 
 
 def _leaves(store: Store, spec: Spec, result: RoundResult, evidence: RoundEvidence, request: LeafRequest) -> Leaves:

@@ -115,6 +115,9 @@ class RoundState:
     unanswerable: frozenset[Address] = frozenset()
     """Members whose leaf is lost here."""
 
+    delayed: tuple[Address, ...] = ()
+    """Members whose answer failed and is tried again; whose was tried last is last."""
+
     def received_slots(self) -> list[int]:
         """The slots that have a receipt, ascending."""
         return [slot for slot, update in enumerate(self.received) if update is not None]
@@ -172,6 +175,14 @@ class AnswerFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDelayed:
+    """An answer failed for a reason that may pass: the others come first, then it is tried again."""
+
+    round_id: int
+    member: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSettled:
     """The ledger settled the round."""
 
@@ -192,6 +203,7 @@ Event = (
     | ResultProposed
     | LeavesAwaited
     | AnswerFailed
+    | AnswerDelayed
     | RoundSettled
     | RoundVoided
 )
@@ -243,6 +255,11 @@ def apply_event(state: RoundState, event: Event) -> RoundState:
             _check_round(state, event.round_id)
             _check_phase(state, event, (Phase.PROPOSED,))
             return replace(state, unanswerable=state.unanswerable | {event.member})
+        case AnswerDelayed():
+            _check_round(state, event.round_id)
+            _check_phase(state, event, (Phase.PROPOSED,))
+            others = tuple(member for member in state.delayed if member != event.member)
+            return replace(state, delayed=(*others, event.member))
         case RoundSettled():
             _check_round(state, event.round_id)
             _check_phase(state, event, (Phase.PROPOSED,))
@@ -279,8 +296,10 @@ def next_step(state: RoundState, now: int, *, mined: int) -> tuple[Step, int]:
 
 
 def next_request(state: RoundState) -> LeafRequest | None:
-    """The first request that is open and not known to be unanswerable."""
-    return next((request for request in state.requests if request.member not in state.unanswerable), None)
+    """The first open request that was not tried yet, else the one whose last try is the longest ago; nothing lost."""
+    turns = {member: turn for turn, member in enumerate(state.delayed, start=1)}
+    left = [request for request in state.requests if request.member not in state.unanswerable]
+    return min(left, key=lambda request: turns.get(request.member, 0), default=None)
 
 
 def overdue_request(state: RoundState, now: int) -> LeafRequest | None:

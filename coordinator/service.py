@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from coordinator import rounds
-from coordinator.answering import Answering
+from coordinator.answering import Answering, Attempt
 from coordinator.chain import Call, ChainRestartedError, RevertedError
 from coordinator.checkpoints import Checkpoints
 from coordinator.commitments import Commitments
@@ -27,7 +27,7 @@ from coordinator.log import log_event
 from coordinator.outbox import Outbox
 from coordinator.publishing import publish, read_signed
 from coordinator.readiness import ENDS_LATE, NotYetError, Readiness
-from coordinator.rounds import Deadlines, Phase, PhaseError, RoundState, Step
+from coordinator.rounds import Deadlines, LeafRequest, Phase, PhaseError, RoundState, Step
 from coordinator.store import Store
 from protocol import rulebook, seeds
 from protocol.charter import Charter
@@ -266,8 +266,8 @@ class Service:
                 self._propose(opened)
             case Step.ANSWER:
                 request = rounds.next_request(state)
-                if request is not None and not self._answering.answer(opened, request):
-                    self._apply(rounds.AnswerFailed(round_id=opened.round_id, member=request.member), opened.round_id)
+                if request is not None:
+                    self._answer(opened, request)
             case Step.SETTLE:
                 self._settle()
             case Step.VOID:
@@ -370,6 +370,13 @@ class Service:
         except RevertedError as error:
             raise NotYetError(str(error), ENDS_LATE) from error
         log_event("result_proposed", round=opened.round_id, transaction=receipt.transaction, gas=receipt.gas_used)
+
+    def _answer(self, opened: RoundOpened, request: LeafRequest) -> None:
+        attempt, round_id = self._answering.answer(opened, request), opened.round_id
+        if attempt is Attempt.LOST:
+            self._apply(rounds.AnswerFailed(round_id=round_id, member=request.member), round_id)
+        elif attempt is Attempt.LATER:
+            self._apply(rounds.AnswerDelayed(round_id=round_id, member=request.member), round_id)
 
     def _settle(self) -> None:
         opened = self._current_opened()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coordinator.answering import Answering
+from coordinator.answering import Answering, Attempt
 from coordinator.chain import Call, RevertedError, TransactionReceipt
 from coordinator.ledger import Hold
 from coordinator.rounds import LeafRequest
@@ -108,7 +108,7 @@ def test_an_answer_is_sent_under_the_name_of_round_and_member(store: Store) -> N
     publish(store, DRAFT)
     ledger = LedgerThatSays()
     worker, outbox = answering(ledger, store)
-    assert worker.answer(OPENED, REQUEST)
+    assert worker.answer(OPENED, REQUEST) is Attempt.DONE
     assert outbox.sent == [f"answer/7/{EVENT.member.hex()}"]
     assert [answer.data for answer in ledger.answers] == [DRAFT.set_leaves[1]]
 
@@ -117,17 +117,30 @@ def test_an_answer_is_sent_under_the_name_of_round_and_member(store: Store) -> N
 def test_when_somebody_else_was_first_there_is_nothing_to_give_up(store: Store, name: str) -> None:
     publish(store, DRAFT)
     worker, _ = answering(LedgerThatSays(), store, RevertedError("answerLeaf", name, {}))
-    assert worker.answer(OPENED, REQUEST)
+    assert worker.answer(OPENED, REQUEST) is Attempt.DONE
 
 
-def test_an_answer_that_the_ledger_does_not_take_is_given_up_loudly(
+def test_an_answer_that_the_ledger_does_not_take_is_tried_again_and_said_once(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish(store, DRAFT)
-    worker, _ = answering(LedgerThatSays(), store, RevertedError("answerLeaf", "WrongPreimage", {}))
-    assert not worker.answer(OPENED, REQUEST)
+    worker, outbox = answering(LedgerThatSays(), store, RevertedError("answerLeaf", "WrongPreimage", {}))
+    for _ in range(3):
+        assert worker.answer(OPENED, REQUEST) is Attempt.LATER
     (record,) = caplog.records
     assert (record.levelname, record.msg) == ("ERROR", "leaf_not_answered")
+    assert record.fields["next_step"] == "it is tried again until then"  # type: ignore[attr-defined]
+    outbox.error = None
+    assert worker.answer(OPENED, REQUEST) is Attempt.DONE
+
+
+def test_what_is_lost_is_given_up_loudly(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    worker, outbox = answering(LedgerThatSays(), store)
+    assert worker.answer(OPENED, REQUEST) is Attempt.LOST
+    assert outbox.sent == []
+    (record,) = caplog.records
+    assert (record.levelname, record.msg) == ("ERROR", "leaf_not_answered")
+    assert "restore the data folder" in record.fields["next_step"]  # type: ignore[attr-defined]
 
 
 def test_a_chain_that_is_away_is_no_reason_to_give_up(store: Store) -> None:
@@ -137,12 +150,16 @@ def test_a_chain_that_is_away_is_no_reason_to_give_up(store: Store) -> None:
         worker.answer(OPENED, REQUEST)
 
 
-def test_a_disk_that_fails_is_said_and_nothing_is_sent(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_fails_is_said_and_asked_again(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     publish(store, DRAFT)
     path = store.root / "artifacts" / "rounds" / "7.cbor"
+    kept = path.read_bytes()
     path.unlink()
     path.mkdir()  # reading it fails as a bad disk does: with an OSError
     worker, outbox = answering(LedgerThatSays(), store)
-    assert not worker.answer(OPENED, replace(REQUEST, index=2))
+    assert worker.answer(OPENED, REQUEST) is Attempt.LATER
     assert outbox.sent == []
     assert [record.msg for record in caplog.records] == ["leaf_not_answered"]
+    path.rmdir()
+    path.write_bytes(kept)
+    assert worker.answer(OPENED, REQUEST) is Attempt.DONE

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from coordinator.rounds import (
     IDLE,
+    AnswerDelayed,
     AnswerFailed,
     Deadlines,
     Event,
@@ -180,9 +181,23 @@ def test_what_is_lost_is_not_tried_again_and_the_first_overdue_request_voids() -
     assert [overdue_request(state, now) for now in (230, 231, 251)] == [None, OTHER, ONE]
 
 
+def test_what_failed_is_tried_again_after_the_others_and_in_turn() -> None:
+    state = after(SIGNED, PROPOSED, awaits(ONE, OTHER))
+    tried = []
+    for _ in range(5):
+        request = next_request(state)
+        assert request is not None
+        tried.append(request)
+        state = apply_event(state, AnswerDelayed(round_id=7, member=request.member))
+    assert tried == [ONE, OTHER, ONE, OTHER, ONE]
+    assert next_step(state, 230, mined=230)[0] is Step.ANSWER
+    assert next_step(state, 231, mined=231)[0] is Step.VOID
+    assert next_request(apply_event(state, AnswerFailed(round_id=7, member=OTHER.member))) == ONE
+
+
 def test_only_a_proposed_round_waits_for_leaves() -> None:
     for events in ((), (SIGNED,), (SIGNED, PROPOSED, SETTLED)):
-        for event in (awaits(ONE), FAILED):
+        for event in (awaits(ONE), FAILED, AnswerDelayed(round_id=7, member=ONE.member)):
             with pytest.raises(PhaseError, match="expected proposed"):
                 after(*events, event)
 
