@@ -354,6 +354,37 @@ def test_who_is_overtaken_by_a_smaller_lie_claims_and_suspends(court: Court) -> 
     court.over(draft.spec.round_id, report.to_map())
 
 
+def test_who_is_overtaken_twice_suspends_all_the_same(court: Court) -> None:
+    draft, smaller = two_lies(court)
+    third = court.purse(key_of("somebody still faster"))
+    court.commit_proof(model_proof(draft), third)
+    verdicts = []
+
+    class Overtaken(Node):
+        """A node behind which the liar refutes itself, and somebody claims who had committed before us."""
+
+        def send(self, raw: bytes) -> None:
+            """The second transaction is the proof, the third our claim."""
+            if court.nonce() == nonce + 1:
+                verdicts.append(court.refute(Family.SET, smaller, COPYIST))
+            if court.nonce() == nonce + 2:
+                verdicts.append(court.claim(verdicts[0], Family.COLUMN, model_proof(draft), third))
+            super().send(raw)
+
+    nonce = court.nonce()
+    report = looked(court, Overtaken(court.rpc))
+    assert [(mined.what, mined.is_success) for mined in report.sent] == [
+        ("commitProof", True),
+        ("refute", False),
+        ("claim", False),
+        ("suspend", True),
+    ]
+    assert (report.exit_code, report.suspension.endswith("and was sent")) == (2, True)
+    code, again = court.types()
+    assert (code, again["sent"], again["prospect"]["suspended"]) == (1, [], "0x" + MEASUREMENT.hex())
+    court.over(draft.spec.round_id, again)
+
+
 def test_a_dry_run_says_what_would_happen_and_needs_no_key(court: Court) -> None:
     draft, nonce = court.lies("kept in an outcome"), court.nonce()
     code, report = court.types("--dry-run", key=False)

@@ -179,9 +179,13 @@ def _refute(story: Story, matter: _Matter) -> DisputeReport:
     if subject.tell is not None:
         subject.tell(story.report)
     sender = sender_of(story, node, matter.reading)
-    done = refute(
-        sender, node, matter.reading, proof, subject.key, pre_commit=subject.pre_commit, reread=subject.reread
-    )
+    try:
+        done = refute(
+            sender, node, matter.reading, proof, subject.key, pre_commit=subject.pre_commit, reread=subject.reread
+        )
+    except RefusedError:  # somebody was faster twice
+        _suspend(story, matter, Done(reading=subject.reread()))
+        raise
     return _decided(story, matter, _suspend(story, matter, done))
 
 
