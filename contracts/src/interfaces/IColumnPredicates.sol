@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {RoundResult, Spec} from "../libraries/Messages.sol";
 import {Column, Finding, IPredicates, Leaf, SetLeaf, Sums} from "./IPredicates.sol";
 
-/// @title What column and model trees show: F1, F2, F4, F5 and F6
+/// @title What column and model trees show: F1, F2, F4 to F7
 interface IColumnPredicates is IPredicates {
     /// @notice F1: sixteen coordinates of a slot in the column tree are not those of its row.
     /// @param row The row's leaf with these coordinates, 512 bytes.

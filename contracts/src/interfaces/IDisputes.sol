@@ -16,10 +16,11 @@ struct Answer {
 }
 
 /// @title Whoever shows that a proposed result is wrong voids its round, and its coordinator loses the bond
-/// @notice A verdict is there at once: the round is void, the base model stands, the bond is frozen, and where an attested
-/// enclave lied its measurement is suspended. Money moves later, by `executeVerdict` and by `withdraw` of the ledger: a quarter goes to the prover, a quarter in equal shares to the cohort members whose set
-/// leaf carries their signature, and the rest is burnt, which is twice the budget at stake at least: a liar who proves
-/// against himself still loses.
+/// @notice A verdict is there at once: the round is void, the base model stands, the bond is frozen, and where no host
+/// can have made an honest enclave sign it the measurement is suspended. Money moves later, by `executeVerdict` and by
+/// `withdraw` of the ledger: a quarter goes to the prover, a quarter in equal shares to the participants of the cohort
+/// whose set leaf carries their signature, and the rest is burnt, which is twice the budget at stake at least: a liar who
+/// proves against himself still loses.
 ///
 /// To copy a proof gains nothing: the prover's part goes to the earliest pre-commitment of any valid proof, and none can
 /// be made for a proof that one has not got yet.
@@ -106,7 +107,8 @@ interface IDisputes is IEventStream {
     ) external;
 
     /// @notice A member asks for a leaf that it did not get, once a round and up to the end of the challenge window.
-    /// Until it is answered the round does not settle. Of rows and columns only where everybody may see them.
+    /// Until it is answered the round does not settle. Of rows, columns and Gram lines only where everybody may
+    /// see them.
     /// @param slot For a row: whose. Else ignored.
     function requestLeaf(Spec calldata spec, RoundResult calldata result, Tree tree, uint16 slot, uint32 index)
         external

@@ -6,7 +6,6 @@ import {Finding, IPredicates, Leaf, RowChunk, SetLeaf} from "./IPredicates.sol";
 
 /// @title What signatures, set leaves and row leaves show: F3, F7 and F8, of any rule
 interface ISetPredicates is IPredicates {
-    error WrongReceipt(bytes32 expected, bytes32 actual);
     error OtherFederation(bytes32 expected, bytes32 actual);
     error OtherRound(uint64 expected, uint64 actual);
     error OtherEnclave(bytes32 expected, bytes32 actual);

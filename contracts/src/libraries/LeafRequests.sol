@@ -11,7 +11,7 @@ import {Slots} from "./Slots.sol";
 
 /// @title Which leaves can be asked for, and what answers
 /// @notice Any leaf that an honest coordinator has: whatever is asked for can be answered. How long a leaf is is not
-/// looked at: an answer of a wrong length is a proof (F7).
+/// looked at: an answer of a wrong length is a proof (F7). A column leaf must have room for its two hashes.
 library LeafRequests {
     uint8 private constant PUBLIC = 0;
 
@@ -80,10 +80,11 @@ library LeafRequests {
     {
         uint256 d = spec.dimension;
         if (tree == IDisputes.Tree.Set) return (result.setRoot, slots);
-        if (tree == IDisputes.Tree.Row) return (bytes32(0), (d + 255) / 256);
-        if (tree == IDisputes.Tree.Model) return (result.newModel, (d + 255) / 256);
-        if (tree == IDisputes.Tree.Column) return (result.columnRoot, (d + 15) / 16);
+        if (tree == IDisputes.Tree.Row) return (bytes32(0), (d + (Merkle.ROW_LEAF - 1)) / Merkle.ROW_LEAF);
+        if (tree == IDisputes.Tree.Model) return (result.newModel, (d + (Merkle.ROW_LEAF - 1)) / Merkle.ROW_LEAF);
+        if (tree == IDisputes.Tree.Column) return (result.columnRoot, (d + (Merkle.COLUMN_LEAF - 1)) / Merkle.COLUMN_LEAF);
         require(tree == IDisputes.Tree.Gram && Rulebook.isSelecting(spec.rule), IDisputes.NoSuchTree(tree));
-        return (result.gramRoot, Slots.count(result.counted) * ((d + 4095) / 4096));
+        uint256 k = Slots.count(result.counted);
+        return (result.gramRoot, k * ((d + (Merkle.GRAM_CHUNK - 1)) / Merkle.GRAM_CHUNK));
     }
 }

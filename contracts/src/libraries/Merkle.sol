@@ -4,13 +4,17 @@ pragma solidity 0.8.37;
 import {IPredicates} from "../interfaces/IPredicates.sol";
 
 /// @title Merkle trees of RFC 9162 over SHA-256, with a byte in every leaf that says which of the five trees it is of
-/// @notice Twin: protocol/merkle.py. Spec: docs/protocol.md section 3.
+/// @notice Twins: protocol/merkle.py, protocol/trees.py. Spec: docs/protocol.md section 3.
 library Merkle {
     uint8 internal constant ROW = 1;
     uint8 internal constant SET = 2;
     uint8 internal constant COLUMN = 3;
     uint8 internal constant GRAM = 4;
     uint8 internal constant MODEL = 5;
+
+    uint256 internal constant ROW_LEAF = 256; // coordinates in a leaf of a row or model tree
+    uint256 internal constant COLUMN_LEAF = 16; // coordinates in a leaf of the column tree
+    uint256 internal constant GRAM_CHUNK = 4096; // coordinates by which inner products grow
 
     function leafHash(uint8 kind, bytes memory data) internal pure returns (bytes32) {
         return sha256(abi.encodePacked(uint8(0), kind, data));

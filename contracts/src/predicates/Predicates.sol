@@ -8,16 +8,16 @@ import {Merkle} from "../libraries/Merkle.sol";
 import {Messages, RoundResult, Spec} from "../libraries/Messages.sol";
 import {Outcomes} from "../libraries/Outcomes.sol";
 import {Rulebook} from "../libraries/Rulebook.sol";
+import {SignedLeaves} from "../libraries/SignedLeaves.sol";
 import {Slots} from "../libraries/Slots.sol";
 
 /// @title What the three families of predicates have in common
 abstract contract Predicates is IPredicates {
-    uint256 internal constant LANES = 16; // coordinates in a leaf of the column tree
-    uint256 internal constant ROW_LEAF = 256; // coordinates in a leaf of a row or model tree
+    uint256 internal constant LANES = Merkle.COLUMN_LEAF;
+    uint256 internal constant ROW_LEAF = Merkle.ROW_LEAF;
     uint256 internal constant ROW_BYTES = 2 * ROW_LEAF;
-    uint256 internal constant CHUNK = 4096; // coordinates by which inner products grow
+    uint256 internal constant CHUNK = Merkle.GRAM_CHUNK;
     uint256 internal constant CHUNK_LEAVES = CHUNK / ROW_LEAF;
-    uint256 internal constant SIGNED_LEAF_BYTES = 32 + 4 + 65;
     uint256 internal constant OTHER_LEAF_BYTES = 32 + 1;
 
     uint256 private constant EVEN_BYTES = 0x00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff;
@@ -59,7 +59,7 @@ abstract contract Predicates is IPredicates {
     function _checkCounted(RoundResult calldata result, SetLeaf calldata set) internal pure returns (bytes32 rowRoot) {
         require(Slots.has(result.counted, set.slot), NotCounted(set.slot));
         _checkSet(result, set);
-        require(set.data.length == SIGNED_LEAF_BYTES, WrongLength(SIGNED_LEAF_BYTES, set.data.length));
+        require(set.data.length == SignedLeaves.LENGTH, WrongLength(SignedLeaves.LENGTH, set.data.length));
         return bytes32(set.data);
     }
 

@@ -35,7 +35,7 @@ contract SetPredicates is ISetPredicates, Predicates {
         bytes32 commitment = IRoundLedger(_ledger).commitmentOf(spec.round, cohort[set.slot]);
         require(commitment == bytes32(0), HasCommitment(commitment));
         finding = _finding(3, false, spec, result, set.slots);
-        if (set.data.length == SIGNED_LEAF_BYTES) {
+        if (set.data.length == SignedLeaves.LENGTH) {
             _need(SignedLeaves.updateOf(spec, finding.spec, cohort[set.slot], set.data) != receipt.update);
         } else {
             finding.isEnclaves = _reasonOf(set) < Outcomes.UNDELIVERED;
@@ -53,7 +53,7 @@ contract SetPredicates is ISetPredicates, Predicates {
         _checkSet(result, set);
         bytes32 commitment = IRoundLedger(_ledger).commitmentOf(spec.round, cohort[set.slot]);
         finding = _finding(3, false, spec, result, set.slots);
-        if (set.data.length == SIGNED_LEAF_BYTES) {
+        if (set.data.length == SignedLeaves.LENGTH) {
             bytes32 counted = SignedLeaves.updateOf(spec, finding.spec, cohort[set.slot], set.data);
             _need(commitment != bytes32(0) && counted != commitment);
         } else if (commitment == bytes32(0)) {
@@ -205,7 +205,7 @@ contract SetPredicates is ISetPredicates, Predicates {
     /// @dev Counted: samples that may weigh. Any other: zeros, and the reason that the outcome has.
     function _isAsStated(Spec calldata spec, uint256 word, SetLeaf calldata set) private pure returns (bool) {
         if (Outcomes.isCounted(word)) {
-            if (set.data.length != SIGNED_LEAF_BYTES) return false;
+            if (set.data.length != SignedLeaves.LENGTH) return false;
             return spec.rule != Rulebook.WEIGHTED_MEAN || _samplesOf(set) != 0;
         }
         if (set.data.length != OTHER_LEAF_BYTES || bytes32(set.data) != bytes32(0)) return false;
