@@ -90,8 +90,8 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
     show.step(SIMULATED)
     with running(options, run, show.step) as federation, contextlib.closing(Acts(federation)) as acts:
         everybody = f"{options.participants} participants on {options.dataset} ({options.split})"
-        liars = f"{options.byzantine} Byzantine ({options.attack})"
-        show.step(f"{everybody}, {liars}; {options.rule}, d = {federation.charter.dimension:,}")
+        show.step(f"{everybody}, {options.byzantine} of them Byzantine ({options.attack})")
+        show.step(f"rule {options.rule}, model of {federation.charter.dimension:,} coordinates")
         metrics: list[record.RoundMetrics] = []
         with show.rounds():
             for done in acts.rounds(show.progress):
@@ -101,7 +101,7 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
         federation.stop_coordinator()
         lie = acts.lie()
         show.lie(lie)
-        show.step("the host copies the attestation key, and starts an enclave of its own")
+        show.step("the coordinator copies the attestation key, and starts an enclave of its own")
         with show.rounds(is_theft=True):
             theft = acts.theft(show.progress)
         show.theft(theft)

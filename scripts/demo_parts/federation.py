@@ -373,10 +373,12 @@ def founded(
         federation = Federation(options, work=work, chain=chain, processes=processes)
         federation.source = source
         deployment = federation.found()
-        tell(f"chain {chain.rpc}, ledger {to_hex(deployment.ledger)}")
+        tell(f"chain {chain.rpc}")
+        tell(f"ledger {to_hex(deployment.ledger)}")
         federation.start_platform()
         federation.vote()
-        tell(f"measurement 0x{federation.measurement.hex()[:16]}... and the platform's authority and TCB, by vote")
+        tell(f"members vote for the enclave's code: measurement 0x{federation.measurement.hex()[:16]}...")
+        tell("they vote for the platform too: who signs its quotes, and how new it has to be")
         federation.start_coordinator()
         yield federation
 
@@ -387,7 +389,7 @@ def running(options: Options, folder: Path, tell: Callable[[str], None] = lambda
     with founded(options, folder, tell) as federation:
         federation.start_participants()
         enclave = federation.registered_enclave()
-        tell(f"enclave 0x{enclave.hex()[:16]}..., registered: its quote verifies on chain")
+        tell(f"enclave 0x{enclave.hex()[:16]}... is registered: its quote was verified on chain")
         yield federation
 
 

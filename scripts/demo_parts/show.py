@@ -7,6 +7,7 @@ Must not know:   how anything was obtained.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,13 +29,15 @@ from protocol.keys import to_hex
 
 SIMULATED = "attestation is SIMULATED: it says nothing about hardware"
 ETHER = 10**18
+EVIDENCE = 56
+"""Characters of it beside a check that holds: the line fits a terminal of 80.  report.json has all."""
 
 
 class Show:
     """For people."""
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
         self._table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("round", "accuracy*", "counted", "refused", "absent", "flagged", "gas", "seconds"):
             self._table.add_column(name, justify="right")
@@ -86,45 +89,56 @@ class Show:
         self._table.add_row(*cells)
 
     def lie(self, lie: Lie) -> None:
-        """The host's lie, and what the ledger said."""
-        self._console.print("[bold]The host lies.[/bold]  It proposes a tampered model, signed by its own key:")
-        self._console.print(f"  the ledger reverts: [red]{lie.error}[/red]", soft_wrap=True)
-        self._console.print(f"  transaction {lie.transaction}", soft_wrap=True)
+        """The coordinator's lie, and what the ledger said."""
+        say = self._console.print
+        say("[bold]The coordinator lies.[/bold]  It proposes a model of its own, signed with its own key:")
+        self._refused("the ledger refuses, for the enclave has not signed it", lie.error)
+        say(f"  transaction {lie.transaction}", soft_wrap=True)
         fee = f"{lie.fee_wei / ETHER:g} ether"
-        self._console.print(f"  round {lie.round} is void; for proposing nothing that counts the host loses {fee}\n")
+        say(f"  round {lie.round} is void; the coordinator, who was to propose a result, loses {fee}\n")
 
     def theft(self, theft: Theft) -> None:
         """A perfect quote, a false result, a proof, a price; and the same key in other hands."""
         say = self._console.print
+        say("\n[bold]The coordinator has stolen the attestation key[/bold], the one that signs quotes.")
+        say("Its own enclave runs other code.  Its quote names the code that was voted for:")
+        say(f"  it runs    {theft.actual}", soft_wrap=True)
+        say(f"  it quotes  {theft.measurement}", soft_wrap=True)
+        say("  the ledger finds nothing wrong with the quote, and registers the enclave")
+        say(f"  {theft.counted} participants find nothing wrong either, and seal their updates to it")
+        say(f"  round {theft.round}: it signs an aggregate that is turned around\n")
+        self._proof(theft)
+        say("[bold]A stranger with the same key[/bold] has a perfect quote too, and gets nowhere:")
+        self._refused("it can't register its enclave", theft.stranger.registration)
+        self._refused("it can't propose its result", theft.stranger.proposal)
+        self._refused("it can't use its receipt to have the coordinator punished", theft.stranger.receipt)
+
+    def _proof(self, theft: Theft) -> None:
+        """Who found the false result, how, and what follows."""
+        say = self._console.print
         found, execution = theft.proof["accusation"], theft.execution["prospect"]
-        say("\n[bold]The host has copied the attestation key.[/bold]  Its own enclave runs other code:")
-        say(f"  measurement that runs   {theft.actual}", soft_wrap=True)
-        say(f"  measurement it quotes   {theft.measurement}, which members voted for", soft_wrap=True)
-        say(f"  the ledger verifies the quote and registers it; {theft.counted} participants check it, and seal")
-        say(f"  round {theft.round}: it turns the aggregate around, and signs.  No quote can tell.\n")
-        say(
-            "[bold]Somebody who trusts nobody[/bold] repeats the round from public bytes (veriflock dispute):",
-            soft_wrap=True,
-        )
-        say(f"  [red]{found['predicate']} {found['function']}[/red]: {escape(found['text'])}", soft_wrap=True)
+        say("[bold]Somebody who trusts nobody[/bold] runs veriflock dispute, from public bytes alone:")
+        self._refused(f"a number that the enclave signed is wrong ({found['predicate']})", found["text"])
         gas = theft.proof["sent"][-1]["gas_used"]
-        say(f"  one transaction with a proof of {found['proof_bytes']:,} bytes, {gas:,} gas")
-        stands = "the base model stands" if theft.model_stands else "[red]the model has moved[/red]"
-        say(f"  round {theft.round} is {theft.state}; {stands}; ", end="")
-        say("the measurement is suspended" if theft.suspended else "[red]the measurement still counts[/red]")
-        bond = f"{theft.bond_before_wei / ETHER:g} ether"
+        say(f"  one transaction shows it to the ledger: a proof of {found['proof_bytes']:,} bytes, {gas:,} gas")
+        say(f"  round {theft.round} is {theft.state}; ", end="")
+        say("the model stays as it was" if theft.model_stands else "[red]the model has moved[/red]")
+        code = "is refused until members vote for it again" if theft.suspended else "[red]still counts[/red]"
+        say(f"  the measurement {code}")
         reward, share, burnt = (int(execution[f"{part}_wei"]) / ETHER for part in ("reward", "share", "burnt"))
-        parts = f"{reward:g} to the prover, {share:g} to each of {len(execution['signers'])} whose work was lost"
-        parts += f", {burnt:g} burnt"
-        say(f"  the host's bond of {bond}: {parts}\n", soft_wrap=True)
-        say("[bold]A stranger with the same key[/bold] has a perfect quote too:")
-        for what, said in (
-            ("registers an enclave", theft.stranger.registration),
-            ("proposes its result", theft.stranger.proposal),
-            ("shows its receipt as broken", theft.stranger.receipt),
-        ):
-            say(f"  {what:<27} [red]{escape(said)}[/red]", soft_wrap=True)
-        say()
+        say(f"  the coordinator's bond of {theft.bond_before_wei / ETHER:g} ether is gone:")
+        say(f"    {reward:g} to who showed the proof")
+        say(f"    {share:g} to each of {len(execution['signers'])} whose update was in the round")
+        say(f"    {burnt:g} burnt\n")
+
+    def _refused(self, what: str, why: str) -> None:
+        """A line, and the reason below it, which may be long: what was expected and what came on a line each."""
+        self._console.print(f"  {what}:", soft_wrap=True)
+        told = re.sub(r"^the ledger refused \w+: ", "", why)
+        said = re.fullmatch(r"(.+?): expected (.+), got (.+)", told)
+        lines = (f"{said[1]}", f"expected {said[2]}", f"got      {said[3]}") if said else (told,)
+        for line in lines:
+            self._console.print(f"    [red]{escape(line)}[/red]", soft_wrap=True)
 
     def tampering(self, tampering: Tampering) -> None:
         """The enclave that runs other code than members voted for, and who noticed."""
@@ -145,13 +159,13 @@ class Show:
     def standings(self, standings: list[tuple[bytes, bool, int, int]]) -> None:
         """Reputations and payouts."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("participant", "", "reputation", "ether"):
+        for name in ("participant", "", "reputation", "ether*"):
             table.add_column(name, justify="left" if name in ("participant", "") else "right")
         for account, is_byzantine, reputation_ppb, credit_wei in standings:
             mark = "[red]Byzantine[/red]" if is_byzantine else "honest"
             table.add_row(to_hex(account), mark, f"{reputation_ppb / 1e9:.3f}", f"{credit_wei / ETHER:.6f}")
         self._console.print(table)
-        self._console.print()
+        self._console.print("[dim]* credited for rounds, and from the coordinator's bond.[/dim]\n")
 
     def report(self, report: dict[str, Any]) -> None:
         """The verifier's: every check of the federation, a line a round, and in full whatever does not hold."""
@@ -167,14 +181,16 @@ class Show:
                 held = {}
             place = f"round {round_id} " if round_id is not None else ""
             mark = "[green]holds[/green]" if is_ok else f"[red]{check['status']}[/red]"
-            evidence = check["evidence"] if len(check["evidence"]) < 90 or not is_ok else check["evidence"][:87] + "..."
-            self._console.print(f"  {number:>2} {place}{check['name']:<10} {mark}  {escape(evidence)}", soft_wrap=True)
+            evidence = check["evidence"]
+            if is_ok and len(evidence) > EVIDENCE:
+                evidence = evidence[: EVIDENCE - 3] + "..."
+            self._console.print(f"  {number:>2} {place}{check['name']:<11} {mark}  {escape(evidence)}", soft_wrap=True)
         self._console.print(f"  not checked: {len(report['not_checked'])} things, named in the report")
         colour = {"ok": "green"}.get(report["status"], "red")
         total = sum(check["status"] == "ok" for check in report["checks"])
         verdict = "everything that was checked holds" if report["status"] == "ok" else str(report["status"])
         self._console.print(
-            f"  [bold {colour}]{verdict}[/bold {colour}]: {total} checks hold; {SIMULATED}\n", soft_wrap=True
+            f"  [bold {colour}]{verdict}[/bold {colour}]: {total} checks\n  {SIMULATED}\n", soft_wrap=True
         )
 
     def _rounds_held(self, held: dict[int, int]) -> None:
