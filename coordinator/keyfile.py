@@ -56,7 +56,7 @@ def read_key(path: Path) -> bytes:
     except UnicodeDecodeError as error:
         raise EncodingError(f"key file {path}", expected=_FORM, actual="other bytes") from error
     if mode & 0o077:
-        raise PolicyError(f"mode of key file {path}", expected="0o600", actual=oct(mode))
+        raise PolicyError(f"mode of key file {path}", expected="0o600 (chmod 600)", actual=oct(mode))
     digits = text.removeprefix("0x")
     try:
         key = bytes.fromhex(digits)

@@ -192,7 +192,7 @@ def read_key_file(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise UnavailableError(f"key file {path} is not there", "make one: veriflock participant keygen") from error
     if mode & 0o077:
-        raise PolicyError(f"mode of key file {path}", expected="0o600", actual=oct(mode))
+        raise PolicyError(f"mode of key file {path}", expected="0o600 (chmod 600)", actual=oct(mode))
     digits = text.strip().removeprefix("0x")
     try:
         key = bytes.fromhex(digits)

@@ -19,7 +19,7 @@ from pathlib import Path
 from protocol.errors import LengthError, UnavailableError
 
 CHUNK_BYTES = 1 << 20
-NEXT_STEP = "give the folder that has it"
+NEXT_STEP = "give the file, or the folder that has it"
 
 
 def read_file(path: Path, limit: int, *, exactly: bool = False) -> bytes:

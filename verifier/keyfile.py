@@ -32,7 +32,7 @@ def read_key(path: Path) -> bytes:
         why = error.strerror if isinstance(error, OSError) else "no name of a file"
         raise UnavailableError(f"no key file {path} ({why})", "give --key the file that has your key") from error
     if mode & OTHERS:
-        raise PolicyError(f"mode of key file {path}", expected="0o600", actual=oct(mode))
+        raise PolicyError(f"mode of key file {path}", expected="0o600 (chmod 600)", actual=oct(mode))
     text = read_file(path, MAX_BYTES).strip()
     digits = text.removeprefix(b"0x")
     try:

@@ -462,7 +462,7 @@ def test_a_key_that_others_may_read_is_refused_before_anything_is_sent(court: Co
     loose.write_text(f"0x{PROVER.hex()}\n")
     loose.chmod(0o644)
     code, report = court.types("--key", loose, key=False)
-    assert (code, report["summary"]) == (2, f"mode of key file {loose}: expected 0o600, got 0o644")
+    assert (code, report["summary"]) == (2, f"mode of key file {loose}: expected 0o600 (chmod 600), got 0o644")
 
 
 def kept(draft: Draft, folder: Path) -> list[object]:

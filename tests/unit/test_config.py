@@ -68,7 +68,7 @@ def test_a_key_file_is_private_and_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="exists already"):
         write_key(path, new_key())
     path.chmod(0o640)
-    with pytest.raises(PolicyError, match="expected 0o600, got 0o640"):
+    with pytest.raises(PolicyError, match=r"expected 0o600 \(chmod 600\), got 0o640"):
         read_key(path)
 
 

@@ -83,7 +83,7 @@ def test_a_key_that_others_may_reach_is_refused(tmp_path: Path, mode: int) -> No
     path = tmp_path / "key"
     path.write_text(KEY.hex())
     path.chmod(mode)
-    with pytest.raises(PolicyError, match="expected 0o600, got 0o6"):
+    with pytest.raises(PolicyError, match=r"expected 0o600 \(chmod 600\), got 0o6"):
         read_key(path)
 
 
