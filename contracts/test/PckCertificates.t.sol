@@ -8,7 +8,7 @@ import {IConsortium} from "../src/interfaces/IConsortium.sol";
 import {Registration} from "./Registration.sol";
 
 /// @title The platform's certificate: one thing wrong, all else signed anew
-contract LeavesTest is Registration {
+contract PckCertificatesTest is Registration {
     bytes4 internal constant VALUE = ICertificates.WrongDerValue.selector;
     bytes4 internal constant LENGTH = ICertificates.WrongDerLength.selector;
     bytes4 internal constant TAG = ICertificates.WrongDerTag.selector;
