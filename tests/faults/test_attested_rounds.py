@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,23 +19,12 @@ from tests.support import coordinators
 from tests.support.anvil import TestChain, test_chain
 from tests.support.coordinators import TestPlatform, World, build, rows, wait
 from tests.support.evidence import make_hardware
-from tests.support.federation import WINDOWS, charter
+from tests.support.federation import WINDOWS
 
 __all__ = ["test_chain"]  # the fixture
 
 SLACK_S = 60
 """What a coordinator adds to the first deadline by default."""
-
-
-@pytest.fixture(scope="module")
-def test_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    with coordinators.platform(tmp_path_factory.mktemp("p"), charter().encode()) as running:
-        yield running
-
-
-@pytest.fixture
-def world(test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    return build(test_chain, test_platform, tmp_path / "c", request.node.name)
 
 
 def play(world: World, round_id: int) -> bytes:

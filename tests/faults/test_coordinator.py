@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +36,6 @@ from tests.support import coordinators
 from tests.support.anvil import TestChain
 from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
 from tests.support.federation import DIMENSION, charter, found, terms
-
-
-@pytest.fixture(scope="module")
-def test_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    with coordinators.platform(tmp_path_factory.mktemp("p"), charter().encode()) as running:
-        yield running
-
-
-@pytest.fixture
-def world(test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    return build(test_chain, test_platform, tmp_path / "c", request.node.name)
 
 
 def finish(world: World, round_id: int, deadlines: tuple[int, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,12 @@ from protocol.messages import Spec
 from protocol.openings import Answer
 from protocol.trees import KIND_COLUMN, row_leaves
 from tests.support import coordinators
-from tests.support.anvil import TestChain
-from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
-from tests.support.federation import BUDGET_WEI, DIMENSION, MEMBERS, charter
+from tests.support.coordinators import World, kill, rows, wait
+from tests.support.federation import BUDGET_WEI, DIMENSION, MEMBERS
 from tests.support.members import Terminal
 
 BOND = 10**17
 DEPOSIT = BOND // 100
-
-
-@pytest.fixture(scope="module")
-def test_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    with coordinators.platform(tmp_path_factory.mktemp("p"), charter().encode()) as running:
-        yield running
-
-
-@pytest.fixture
-def world(test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    return build(test_chain, test_platform, tmp_path / "c", request.node.name)
-
-
-@pytest.fixture
-def members(world: World, tmp_path: Path) -> list[Terminal]:
-    return [Terminal(world.ledger, key, tmp_path) for key in world.federation.member_keys]
 
 
 def proposed(world: World, seed: int) -> Spec:

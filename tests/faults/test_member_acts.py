@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,27 +21,9 @@ from protocol.hashing import sha256
 from protocol.keys import address, recover_all, sign, to_hex
 from protocol.messages import Checkpoint, Spec, chain_hash
 from scripts.ledger_world import LedgerWorld, counted, default_terms
-from tests.support import coordinators
 from tests.support.anvil import TestChain
-from tests.support.coordinators import TestPlatform, World, build, kill, rows, wait
-from tests.support.federation import charter
+from tests.support.coordinators import World, kill, rows, wait
 from tests.support.members import Terminal
-
-
-@pytest.fixture(scope="module")
-def test_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPlatform]:
-    with coordinators.platform(tmp_path_factory.mktemp("p"), charter().encode()) as running:
-        yield running
-
-
-@pytest.fixture
-def world(test_chain: TestChain, test_platform: TestPlatform, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    return build(test_chain, test_platform, tmp_path / "c", request.node.name)
-
-
-@pytest.fixture
-def members(world: World, tmp_path: Path) -> list[Terminal]:
-    return [Terminal(world.ledger, key, tmp_path) for key in world.federation.member_keys]
 
 
 def propose(world: World, round_id: int) -> Spec:
