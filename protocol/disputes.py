@@ -1,9 +1,10 @@
 """What a proof leaves on the ledger: the verdict on a round.
 
-Responsible for: its encoding and hash, the ways for a result to be wrong, and what a prover commits to beforehand.
+Responsible for: its encoding and hash, its parts and dates, the ways for a result to be wrong, and what a prover
+                 commits to beforehand.
 Must not know:   how anything is proved (openings are in `openings.py`), or what the ledger does about it.
 
-Spec: docs/protocol.md section 7.  Twin: contracts/src/libraries/Verdicts.sol.
+Spec: docs/protocol.md section 7.  Twins: contracts/src/libraries/Verdicts.sol, the constants of Disputes.sol.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ TAG_BITS = 136
 
 PROVER_PARTS, COHORT_PARTS = 4, 4
 """Of a pot: a quarter to the prover, a quarter to those whose work was lost; the rest is burnt."""
+
+CLAIM_WINDOW_S = 3600
+"""So long an older pre-commitment can be shown; then the pot is shared out."""
+
+LEAVES_WINDOW_S = 7 * 86_400
+"""After that a pot can be shared out without the set leaves."""
 
 
 class Predicate(IntEnum):

@@ -28,6 +28,7 @@ from coordinator.platform.quoting import SimulatedAttester
 from demo_parts.federation import Federation, wait_for
 from demo_parts.observe import registered_enclaves
 from demo_parts.tamper import copy_code
+from protocol.disputes import CLAIM_WINDOW_S
 from protocol.enclaves import Evidence, shown
 from protocol.errors import UnavailableError
 from protocol.hashing import sha256
@@ -39,8 +40,6 @@ from protocol.sealing import KEM_HYBRID
 DISPUTE_TIMEOUT_S = 180.0
 SET_FAMILY = 0
 HPKE_KEY_BYTES = 1216
-CLAIM_WINDOW_S = 3600
-"""Disputes.CLAIM_WINDOW: the verdict is executed after it."""
 
 LIE_IN = "coordinator/enclave/rounds.py"
 RECHECK = "    plain.recheck(rows, aggregation, sums, rule, spec.f, spec.m, list(recheck))\n"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from protocol import events as e
-from protocol.disputes import Predicate, Verdict, proof_commitment
+from protocol.disputes import CLAIM_WINDOW_S, LEAVES_WINDOW_S, Predicate, Verdict, proof_commitment
 from protocol.errors import UnavailableError, VerificationError, VeriflockError
 from protocol.keys import Address, to_hex
 from protocol.signed_leaves import is_signed
@@ -27,12 +27,6 @@ from verifier.checks.proofs import is_enclaves, repeat_proof
 from verifier.checks.replaying import PublishedError
 from verifier.state import Entry, Refutation
 from verifier.world import Case
-
-CLAIM_WINDOW_S = 3600
-"""Disputes.CLAIM_WINDOW: so long an older pre-commitment can be shown."""
-
-LEAVES_WINDOW_S = 7 * 86_400
-"""Disputes.LEAVES_WINDOW: after that a pot can be shared out without the set leaves."""
 
 NOT_ENCLAVES = (13, 18, 25)
 """Checks of a result whose failing upholds no proof that a replay repeats: of signature and payouts no predicate knows

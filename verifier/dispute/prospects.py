@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.disputes import Verdict
+from protocol.disputes import CLAIM_WINDOW_S, LEAVES_WINDOW_S, Verdict
 from protocol.events import VerdictExecuted
 from protocol.keys import Address
 from protocol.signed_leaves import is_signed
-from verifier.checks.verdict import CLAIM_WINDOW_S, LEAVES_WINDOW_S
 from verifier.refutation.statement import Facts
 
 
