@@ -30,6 +30,19 @@ LEAVES_WINDOW_S = 7 * 86_400
 """After that a pot can be shared out without the set leaves."""
 
 
+class Family(IntEnum):
+    """Which contract a proof is a call of; IDisputes.Family."""
+
+    SET = 0
+    COLUMN = 1
+    GRAM = 2
+
+    @property
+    def contract(self) -> str:
+        """Its name, such as `SetPredicates`."""
+        return f"{self.name.capitalize()}Predicates"
+
+
 class Predicate(IntEnum):
     """What a proof has shown to be wrong: n of Fn."""
 

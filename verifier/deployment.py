@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts import artifact
+from protocol.disputes import Family
 from protocol.errors import MalformedError, UnavailableError, VerificationError
 from protocol.events import CONTRACTS
 from protocol.hashing import keccak256
 from protocol.keys import Address, to_hex
 from protocol.messages import Domain
 from verifier.chain import ChainSource, Log
-
-PREDICATES = ("SetPredicates", "ColumnPredicates", "GramPredicates")
-"""In the order of IDisputes.Family."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,8 @@ def find_deployment(chain: ChainSource, ledger: Address) -> Deployment:
     for name in ("Consortium", "Participants", "Enclaves", "Disputes"):
         found[name.lower()] = read_contract(chain, name, found["ledger"].refers(name.lower()))
     predicates = tuple(
-        read_contract(chain, name, found["disputes"].refers(name[0].lower() + name[1:])) for name in PREDICATES
+        read_contract(chain, name, found["disputes"].refers(name[0].lower() + name[1:]))
+        for name in (family.contract for family in Family)
     )
     deployment = Deployment(**found, predicates=predicates, chain_id=chain.chain_id())
     for contract in deployment.deployed:

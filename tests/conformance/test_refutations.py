@@ -17,7 +17,7 @@ import pytest
 
 from contracts.abi import Interface, decode_error
 from coordinator import anvil
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.errors import UnavailableError
 from protocol.hashing import keccak256
 from protocol.keys import address, to_hex
@@ -31,7 +31,7 @@ from tests.support.drafts import DIMENSION, RULES, key_of, some_spec, usual
 from tests.support.lies import LIES, Lie
 from verifier.refutation.reconstruction import Published, reconstruct
 from verifier.refutation.search import search
-from verifier.refutation.statement import Facts, Family, Statement
+from verifier.refutation.statement import Facts, Statement
 from verifier.replay import kept_range
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "disputes" / "accepted.json"

@@ -16,14 +16,14 @@ import typer
 from typer.testing import CliRunner
 
 from coordinator import anvil
-from protocol.disputes import PROVER_PARTS
+from protocol.disputes import PROVER_PARTS, Family
 from protocol.encoding import encode
 from protocol.events import Action
 from protocol.evidence import RoundEvidence
 from protocol.hashing import sha256
 from protocol.keys import address, to_hex
 from protocol.openings import Openings, Tree
-from tests.support.disputed import COPYIST, DisputedWorld, Family
+from tests.support.disputed import COPYIST, DisputedWorld
 from tests.support.drafts import ABSENT, Draft, honest, some_rows
 from tests.support.lies import LIES
 from tests.support.world import BOND, DIMENSION, MEASUREMENT, MODEL_EXPONENT, key_of, terms

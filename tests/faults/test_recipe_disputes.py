@@ -15,7 +15,7 @@ from contracts import artifact
 from coordinator import anvil
 from protocol import events as e
 from protocol.checkpoints import SignedCheckpoint, encode_checkpoints
-from protocol.disputes import proof_commitment
+from protocol.disputes import Family, proof_commitment
 from protocol.errors import UnavailableError, VerificationError, VeriflockError
 from protocol.evidence import parse_evidence
 from protocol.hashing import sha256
@@ -23,7 +23,7 @@ from protocol.keys import address, sign, to_hex
 from protocol.messages import Unavailable
 from protocol.openings import Tree
 from protocol.trees import SetLeaf, model_root
-from tests.support.disputed import COPYIST, PROVER, SALT, DisputedWorld, Family
+from tests.support.disputed import COPYIST, PROVER, SALT, DisputedWorld
 from tests.support.verified import app, bad_news, copied, named, run
 from tests.support.world import BOND, MEASUREMENT, Play, terms
 from verifier.apply import apply_all
@@ -325,7 +325,7 @@ def test_a_claim_of_what_a_replay_does_not_refute_is_none(read: Read) -> None:
 
 def test_every_predicate_of_the_contracts_is_known() -> None:
     compiled = {
-        item["name"] for name in proofs.FAMILIES for item in artifact(name)["abi"] if item["type"] == "function"
+        item["name"] for family in Family for item in artifact(family.contract)["abi"] if item["type"] == "function"
     }
     assert compiled - set(proofs.SHOWS) <= {"ledger"}
     assert set(proofs.SHOWS) <= compiled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from coordinator.enclave.rules import aggregate, totals
 from protocol import events as e
 from protocol.checkpoints import SignedCheckpoint
-from protocol.disputes import Verdict, proof_commitment
+from protocol.disputes import Family, Verdict, proof_commitment
 from protocol.event_coding import encode_struct
 from protocol.hashing import sha256
 from protocol.keys import address, sign
@@ -26,14 +25,6 @@ HOUR_S = 3600
 WEEK_S = 7 * 86_400
 
 
-class Family(IntEnum):
-    """IDisputes.Family."""
-
-    SET = 0
-    COLUMN = 1
-
-
-PREDICATES = {Family.SET: "SetPredicates", Family.COLUMN: "ColumnPredicates"}
 PROVER, COPYIST = key_of("prover"), key_of("copyist")
 
 
@@ -59,7 +50,7 @@ class DisputedWorld(RoundWorld):
 
     def proof(self, family: Family, function: str, *arguments: Any) -> bytes:
         """The call that a proof is."""
-        return self.contracts[PREDICATES[family]].call_data(function, *arguments)
+        return self.contracts[family.contract].call_data(function, *arguments)
 
     def refute(self, family: Family, proof: bytes, key: bytes = PROVER, salt: bytes = ZERO) -> Verdict:
         """Shows a proof."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from contracts.abi import interfaces
 from participant.journal import Journal, StoredReceipt
-from protocol.disputes import Verdict, proof_commitment
+from protocol.disputes import Family, Verdict, proof_commitment
 from protocol.errors import MalformedError, UnavailableError, VerificationError
 from protocol.evidence import RoundEvidence
 from protocol.hashing import keccak256, sha256
@@ -38,7 +38,7 @@ from verifier.node import Call, Mined, NodeError, RefusedError
 from verifier.refutation import sets
 from verifier.refutation.reconstruction import CannotOpen, Published, reconstruct
 from verifier.refutation.search import search
-from verifier.refutation.statement import Facts, Family, SignedReceipt, Statement
+from verifier.refutation.statement import Facts, SignedReceipt, Statement
 from verifier.report import Status
 from verifier.sender import MAX_GAS, Sender
 from verifier.state import RoundState

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protocol.disputes import Family
 from protocol.errors import UnavailableError
 from protocol.hashing import sha256
 from protocol.keys import sign
@@ -17,7 +18,7 @@ from tests.support.drafts import COMMITTED, RULES, UNDELIVERED, Draft, usual
 from tests.support.lies import LIES, Lie, add
 from verifier.refutation.reconstruction import Answered, CannotOpen, Published, reconstruct
 from verifier.refutation.search import search
-from verifier.refutation.statement import Family, Statement
+from verifier.refutation.statement import Statement
 
 NOTHING = Published(rows={})
 KINDS = ("weighted-mean", "trimmed-mean", "multi-krum")

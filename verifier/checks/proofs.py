@@ -13,7 +13,7 @@ from typing import Any
 
 from protocol import events as e
 from protocol import merkle
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.errors import MalformedError, VerificationError
 from protocol.keys import recover, to_hex
 from protocol.messages import Receipt, RoundResult
@@ -27,9 +27,6 @@ from verifier.checks.openings import check_openings
 from verifier.checks.replaying import NEED_COMMITMENT, update_in
 from verifier.state import Entry
 from verifier.world import Case
-
-FAMILIES = ("SetPredicates", "ColumnPredicates", "GramPredicates")
-"""By the numbers of IDisputes.Family."""
 
 SHOWING = ("Disputes.refute", "Disputes.claim", "Disputes.suspend")
 """Calls that bring a proof along."""
@@ -58,9 +55,9 @@ def _proof(case: Case, entry: Entry) -> tuple[str, Proof]:
     if call.name not in SHOWING:
         raise VerificationError("call that shows a proof", expected=f"one of {', '.join(SHOWING)}", actual=call.name)
     family = call.arguments["family"]
-    if family >= len(FAMILIES):
-        raise VerificationError("family of a proof", expected=f"below {len(FAMILIES)}", actual=family)
-    return decode_input(FAMILIES[family], call.arguments["proof"])
+    if family >= len(Family):
+        raise VerificationError("family of a proof", expected=f"below {len(Family)}", actual=family)
+    return decode_input(Family(family).contract, call.arguments["proof"])
 
 
 def repeat_proof(case: Case, entry: Entry, predicate: int | None = None) -> str:

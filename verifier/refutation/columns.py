@@ -17,11 +17,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.openings import NO_SUMS, Openings
 from protocol.rulebook import Rule
 from protocol.trees import COLUMN_LEAF, ROW_LEAF, SET_LEAF_COUNTED_BYTES
-from verifier.refutation.statement import Facts, Family, Statement
+from verifier.refutation.statement import Facts, Statement
 from verifier.refutation.tables import (
     COLUMN_LEAF_BYTES,
     COLUMNS_BYTES,

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.openings import NO_LINE, Openings
 from protocol.trees import ROW_LEAF, gram_leaves
-from verifier.refutation.statement import Facts, Family, Statement
+from verifier.refutation.statement import Facts, Statement
 from verifier.refutation.tables import Tables
 
 

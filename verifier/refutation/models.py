@@ -12,12 +12,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.errors import RangeError
 from protocol.fixedpoint import step_shift
 from protocol.openings import Openings
 from protocol.trees import COLUMN_LEAF, ROW_LEAF
-from verifier.refutation.statement import Facts, Family, Statement
+from verifier.refutation.statement import Facts, Statement
 from verifier.refutation.tables import MODEL_LEAF_BYTES, Tables, first
 from verifier.replay import step
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol import signed_leaves
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.errors import SignatureError
 from protocol.keys import Address, recover, to_hex
 from protocol.messages import Receipt, RoundResult, Struct, Update
@@ -23,7 +23,7 @@ from protocol.openings import Openings
 from protocol.outcomes import ATTESTED_ONLY, Reason, Status
 from protocol.rulebook import Rule
 from protocol.trees import GRAM_CHUNK, ROW_LEAF, SET_LEAF_COUNTED_BYTES, SET_LEAF_OTHER_BYTES, parse_set_leaf
-from verifier.refutation.statement import Facts, Family, SignedReceipt, SignedResult, Statement
+from verifier.refutation.statement import Facts, SignedReceipt, SignedResult, Statement
 from verifier.refutation.tables import ROW_LEAF_BYTES, Tables, first
 
 MAX_CHUNKS = 23

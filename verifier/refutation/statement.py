@@ -10,29 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import cached_property
 
-from protocol.disputes import Predicate
+from protocol.disputes import Family, Predicate
 from protocol.errors import VeriflockError
 from protocol.keys import Address
 from protocol.messages import Domain, Receipt, RoundResult, Spec
 from protocol.outcomes import Outcome, parse_outcomes, slots_of
 from protocol.rulebook import Rule, needs_gram, rule_name
 from protocol.trees import COLUMN_LEAF, GRAM_CHUNK, ROW_LEAF
-
-
-class Family(IntEnum):
-    """Whose function a statement calls; Disputes.Family."""
-
-    SET = 0
-    COLUMN = 1
-    GRAM = 2
-
-    @property
-    def contract(self) -> str:
-        """Its name, such as `SetPredicates`."""
-        return f"{self.name.capitalize()}Predicates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
