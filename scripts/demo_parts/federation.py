@@ -241,13 +241,12 @@ class Federation:
 
     def stop_participants(self) -> None:
         """After the last round."""
-        for trainee in self.trainees:
-            self.processes.stop_one(trainee.process)
+        self.processes.stop_these(*(trainee.process for trainee in self.trainees))
 
     def stop_coordinator(self) -> None:
         """Politely; it comes back with `start_coordinator`."""
         if self.coordinator is not None:
-            self.processes.stop_one(self.coordinator)
+            self.processes.stop_these(self.coordinator)
             self.coordinator = None
 
     def change_platform(self, socket_path: Path) -> None:

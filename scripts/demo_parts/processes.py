@@ -76,11 +76,12 @@ class Processes:
         """Its end is expected from here on."""
         self._running.remove(process)
 
-    def stop_one(self, process: Process) -> None:
-        """Ends one process and its children."""
-        self.forget(process)
-        _signal(process, signal.SIGTERM)
-        _end([process])
+    def stop_these(self, *processes: Process) -> None:
+        """Ends some processes and their children, all at once."""
+        for process in processes:
+            self.forget(process)
+            _signal(process, signal.SIGTERM)
+        _end(list(processes))
 
     def stop(self) -> None:
         """Ends all; those that don't end in time are killed."""
