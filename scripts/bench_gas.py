@@ -73,7 +73,7 @@ def main() -> int:
         print(json.dumps(line), flush=True)
         gas[str(line["operation"]), int(str(line["n"]))] = int(str(line["gas"]))
     bounds = bounds_of(gas)
-    PAGE.write_text(page(gas, SIZES, bounds, MAX_GAS), encoding="utf-8")
+    PAGE.write_text(page(gas, SIZES, bounds), encoding="utf-8")
     over = [f"{what}: at most {most:,}, measured {actual:,}" for what, most, actual in bounds if actual > most]
     for complaint in over:
         print(f"error: {complaint}", file=sys.stderr)

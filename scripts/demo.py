@@ -85,7 +85,7 @@ def main(
 
 
 def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving: bool) -> int:
-    """All acts; returns the verifier's exit code."""
+    """All acts; returns the verifier's exit code, or 1 where a lie had its way."""
     began = time.monotonic()
     show.step(SIMULATED)
     with running(options, run, show.step) as federation, contextlib.closing(Acts(federation)) as acts:
@@ -119,7 +119,7 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
             federation.start_coordinator()
             show.step(f"chain {federation.rpc} and coordinator {federation.coordinator_url} serve until Ctrl-C")
             signal.pause()
-    return code
+    return code if theft.is_refuted else code or 1
 
 
 def perform_tampered(options: Options, show: Show | JsonShow, run: Path, file: str) -> int:

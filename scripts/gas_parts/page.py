@@ -44,9 +44,10 @@ and the measurement is suspended where the predicate says so.
 
 The dimension is {d:,}, the demo's: a path in the column tree has 9 levels, one in a row's or a model's tree 5. A level
 more, which is twice the dimension, adds about 1,400 gas to each path. Beyond that only one proof grows with the
-dimension, that of a norm from the rows themselves (`rowOverBound`): {per_coordinate} gas a coordinate, so that {most:,}
-coordinates fit a transaction. They need not be all of the row, only chunks of it whose squares are over the bound by
-themselves. A proof about an inner product shows 4,096 coordinates of two rows at most.
+dimension, that of a norm from the rows themselves (`rowOverBound`): {per_coordinate} gas a coordinate here. Longer
+ones cost more for each, since memory does, so this is no measure of how many fit a transaction. They need not be all
+of the row, only chunks of it whose squares are over the bound by themselves. A proof about an inner product shows
+4,096 coordinates of two rows at most.
 
 With many slots some proofs cost what their bytes cost at least: 40 gas for each that is not zero (EIP-7623).
 
@@ -81,10 +82,10 @@ DISPUTED = {
 }
 
 
-def page(gas: Gas, sizes: Sequence[int], bounds: Iterable[tuple[str, int, int]], limit: int) -> str:
+def page(gas: Gas, sizes: Sequence[int], bounds: Iterable[tuple[str, int, int]]) -> str:
     """docs/gas.md.
 
-    bounds: (what, at most, measured).   limit: of a transaction.
+    bounds: (what, at most, measured).
     """
     small, large = gas["whole, later round", sizes[0]], gas["whole, later round", sizes[-1]]
     slope = int(round((large - small) / (sizes[-1] - sizes[0]), -2))
@@ -96,8 +97,7 @@ def page(gas: Gas, sizes: Sequence[int], bounds: Iterable[tuple[str, int, int]],
     text += ROUNDS.format(slope=slope)
     names = [f"{name}, {label}" for label in LABELS for name in (*ROUND, "whole")]
     text += _table("operation", {name: name for name in names}, gas, sizes)
-    most = int(round(limit / per_coordinate, -4))
-    text += PROOFS.format(d=DIMENSION, per_coordinate=per_coordinate, most=most)
+    text += PROOFS.format(d=DIMENSION, per_coordinate=per_coordinate)
     text += _table("what is shown", {f"refute {wrong.name}": _shown(wrong.name) for wrong in WRONG}, gas, sizes)
     text += DISPUTES + _table("operation", DISPUTED, gas, sizes)
     text += "\n## Once\n\n| once | gas |\n| --- | ---: |\n"
