@@ -311,10 +311,17 @@ def test_without_anvil_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     assert "make setup" in line
 
 
+def as_at_a_terminal() -> None:
+    """A run in the background ignores interrupts and hands that down; the demo that is tested must not inherit it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_survives_a_demo_that_was_stopped(signum: signal.Signals) -> None:
     command = [sys.executable, str(DEMO), "--json", *QUICK]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=as_at_a_terminal
+    )
     assert process.stdout is not None
     ledger = ""
     for line in process.stdout:
