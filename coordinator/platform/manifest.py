@@ -33,7 +33,7 @@ from protocol.hashing import sha256
 
 PROFILE = "veriflock-simulated-sgx-2"
 
-DISTRIBUTIONS = ("cbor2", "cffi", "coincurve", "cryptography", "numpy", "pycparser", "pycryptodome")
+DISTRIBUTIONS = ("cbor2", "cffi", "coincurve", "cryptography", "llvmlite", "numpy", "pycparser", "pycryptodome")
 """All that the enclave needs beyond Python; nothing else of the environment is on its path."""
 
 LOADER = "coordinator/enclave/loader.py"

@@ -1,0 +1,82 @@
+"""Machine code for the few loops that decide what a round costs, made at run time by LLVM from text in this tree.
+
+Responsible for: LLVM (llvmlite) where it is installed, from assembly text to functions that ctypes calls, and threads.
+Must not know:   what any loop computes.
+
+Why LLVM's text: its vectors have a width of our choice on every processor (LLVM splits <32 x i16> in as many registers
+as it takes), it says exactly which operation is done, nothing is cached on disk, and an enclave's manifest names all
+that makes the code.  Whoever has no llvmlite has the same results from NumPy and hashlib, later: each caller has both.
+
+Spec: docs/decisions/0019-kernels.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+WIDE = '"min-legal-vector-width"="512" "prefer-vector-width"="512"'
+"""Attributes of a function that may use 512-bit registers where the processor has them."""
+
+
+@cache
+def is_available() -> bool:
+    """Whether machine code can be made here."""
+    try:
+        _target_machine()
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+class Code:
+    """Machine code of one module of LLVM assembly; it lives as long as this object."""
+
+    def __init__(self, text: str) -> None:
+        """text: a module for the processor that this runs on; wrong text is a bug, and raises RuntimeError."""
+        import llvmlite.binding as llvm
+
+        module = llvm.parse_assembly(text)
+        module.verify()
+        machine = _target_machine()
+        passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+        passes.getModulePassManager().run(module, passes)
+        self._engine = llvm.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+
+    def function(self, name: str, *arguments: type[Any], result: type[Any] | None = None) -> Callable[..., Any]:
+        """A function of the module; calling it lets other threads of Python run."""
+        made = ctypes.CFUNCTYPE(result, *arguments)(self._engine.get_function_address(name))
+        made.code = self  # type: ignore[attr-defined]  # the code must outlive whoever calls it
+        return made
+
+
+@cache
+def _target_machine() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+
+
+def each(work: Callable[[T], None], parts: Iterable[T]) -> None:
+    """`work` on every part, on all processors; what one raises is raised here.
+
+    parts: several for each processor; no two of them may write to the same place.
+    """
+    for _ in _threads().map(work, parts):
+        pass
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="kernel")  # as many as there are processors, and a few
