@@ -37,13 +37,16 @@ def is_available() -> bool:
 class Code:
     """Machine code of one module of LLVM assembly; it lives as long as this object."""
 
-    def __init__(self, text: str) -> None:
-        """text: a module for the processor that this runs on; wrong text is a bug, and raises RuntimeError."""
+    def __init__(self, text: str, *, cpu: str | None = None) -> None:
+        """text: a module of LLVM assembly; wrong text is a bug, and raises RuntimeError.
+
+        cpu: for an older processor, by LLVM's name ("x86-64-v3"), without more than what that has; None is this one.
+        """
         import llvmlite.binding as llvm
 
         module = llvm.parse_assembly(text)
         module.verify()
-        machine = _target_machine()
+        machine = _target_machine(cpu)
         passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
         passes.getModulePassManager().run(module, passes)
         self._engine = llvm.create_mcjit_compiler(module, machine)
@@ -56,13 +59,15 @@ class Code:
         return made
 
 
-@cache
-def _target_machine() -> Any:
+def _target_machine(cpu: str | None = None) -> Any:
+    """A new one for each module: the code's engine owns it, and frees it."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
+    if cpu is not None:
+        return target.create_target_machine(cpu=cpu, opt=3)
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
     )
