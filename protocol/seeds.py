@@ -1,9 +1,9 @@
 """Orders that nobody chooses: drawn by SHA-256 from what the chain fixes.
 
-Responsible for: the cohort's seed and sample.
+Responsible for: the cohort's seed and sample; the seed of a round's bucketing.
 Must not know:   who is registered, or why.
 
-Spec: docs/protocol.md section 4.  Twin: RoundLedger.openRound.
+Spec: docs/protocol.md section 4, docs/rules.md.  Twin: RoundLedger.openRound, of the cohort.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from protocol.messages import MAX_SLOTS
 def cohort_seed(*, federation: bytes, round_id: int, previous: bytes) -> bytes:
     """SHA-256(federation || round as 8 bytes || previous result)."""
     return sha256(federation, round_id.to_bytes(8), previous)
+
+
+def bucketing_seed(*, federation: bytes, round_id: int, set_root: bytes) -> bytes:
+    """SHA-256(federation || round as 8 bytes || set root): nobody knows it before the set is closed."""
+    return sha256(federation, round_id.to_bytes(8), set_root)
 
 
 def draw(seed: bytes, participant: Address) -> bytes:

@@ -18,6 +18,11 @@ def test_the_seed_is_the_hash_of_federation_round_and_previous() -> None:
     assert sha256(some("federation") + bytes([0] * 6 + [1, 2]) + some("previous")).digest() == SEED
 
 
+def test_the_seed_of_bucketing_is_the_hash_of_federation_round_and_set_root() -> None:
+    found = seeds.bucketing_seed(federation=some("federation"), round_id=258, set_root=some("set root"))
+    assert sha256(some("federation") + bytes([0] * 6 + [1, 2]) + some("set root")).digest() == found
+
+
 def test_a_draw_is_the_hash_of_seed_and_address() -> None:
     assert seeds.draw(SEED, REGISTERED[0]) == sha256(SEED + REGISTERED[0]).digest()
 
