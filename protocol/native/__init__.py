@@ -37,18 +37,21 @@ def is_available() -> bool:
 class Code:
     """Machine code of one module of LLVM assembly; it lives as long as this object."""
 
-    def __init__(self, text: str, *, cpu: str | None = None) -> None:
+    def __init__(self, text: str, *, cpu: str | None = None, optimise: bool = True) -> None:
         """text: a module of LLVM assembly; wrong text is a bug, and raises RuntimeError.
 
-        cpu: for an older processor, by LLVM's name ("x86-64-v3"), without more than what that has; None is this one.
+        cpu:      for an older processor, by LLVM's name ("x86-64-v3"), without more than what that has; None: this one.
+        optimise: False for long straight text in which there is nothing to find: that takes half to nine tenths of the
+                  time off.
         """
         import llvmlite.binding as llvm
 
         module = llvm.parse_assembly(text)
         module.verify()
         machine = _target_machine(cpu)
-        passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
-        passes.getModulePassManager().run(module, passes)
+        if optimise:
+            passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+            passes.getModulePassManager().run(module, passes)
         self._engine = llvm.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
 
