@@ -11,7 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256 as _sha256
 
+import numpy as np
+
 from protocol.errors import LengthError, ProofError, RangeError
+from protocol.native.sha256 import HALF, Bytes, hasher
 
 
 def leaf_hash(kind: int, data: bytes) -> bytes:
@@ -30,18 +33,18 @@ class Tree:
     Pairing neighbours level by level and carrying an odd last one up is the split at the largest power of two.
     """
 
-    def __init__(self, leaves: Sequence[bytes]) -> None:
-        """leaves: leaf hashes, at least one."""
-        if not leaves:
-            raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
-        self._levels = [list(leaves)]
-        while len(self._levels[-1]) > 1:
-            self._levels.append(_above(self._levels[-1]))
+    def __init__(self, leaves: Sequence[bytes] | Bytes) -> None:
+        """leaves: leaf hashes, at least one; bytes, or (n, 32) uint8."""
+        self._levels = [_nodes(leaves)]
+        hashing = hasher(2 * HALF * len(leaves))
+        while (size := len(level := self._levels[-1])) > 1:
+            pairs = level[: size & ~1].reshape(size // 2, 2 * HALF)
+            self._levels.append(np.concatenate([hashing.joined([pairs], b"\x01"), level[size & ~1 :]]))
 
     @property
     def root(self) -> bytes:
         """The root."""
-        return self._levels[-1][0]
+        return self._levels[-1].tobytes()
 
     @property
     def size(self) -> int:
@@ -59,19 +62,14 @@ class Tree:
         path = []
         for level in levels[:-1]:
             if index ^ 1 < len(level):
-                path.append(level[index ^ 1])
+                path.append(level[index ^ 1].tobytes())
             index >>= 1
         return tuple(path)
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
-    """The root over leaf hashes; at least one."""
-    if not leaves:
-        raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
-    level = list(leaves)
-    while len(level) > 1:
-        level = _above(level)
-    return level[0]
+def root(leaves: Sequence[bytes] | Bytes) -> bytes:
+    """The root over leaf hashes; at least one; bytes, or (n, 32) uint8."""
+    return hasher(2 * HALF * len(leaves)).root(_nodes(leaves))
 
 
 def proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
@@ -100,9 +98,13 @@ def verify(expected_root: bytes, *, index: int, size: int, leaf: bytes, path: Se
         raise ProofError("root of a Merkle path", expected=expected_root, actual=node)
 
 
-def _above(level: list[bytes]) -> list[bytes]:
-    pairs = [node_hash(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
-    return pairs + level[len(level) - len(level) % 2 :]
+def _nodes(hashes: Sequence[bytes] | Bytes) -> Bytes:
+    """(n, 32): the hashes, one a row, in an array of their own; n at least 1."""
+    if not len(hashes):
+        raise LengthError("number of leaves of a tree", expected="at least 1", actual=0)
+    if isinstance(hashes, np.ndarray):
+        return hashes.copy()
+    return np.frombuffer(bytearray().join(hashes), dtype=np.uint8).reshape(len(hashes), HALF)
 
 
 def _check_index(index: int, size: int) -> None:
