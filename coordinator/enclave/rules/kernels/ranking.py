@@ -1,0 +1,246 @@
+"""Ranked values of every coordinate, and their means: trimmed mean, median, mean around the median.
+
+Responsible for: machine code that ranks columns in registers, for each number of rows and ranks; the values it keeps.
+Must not know:   rules, slots, rows as a whole.
+
+Each comparator of a pruned sorting network is two instructions (a smaller and a larger of two vectors), written out one
+after the other; LLVM keeps what fits in registers.  So a coordinate costs the same whatever its values are.
+
+Spec: docs/protocol.md (numbers), docs/decisions/0019-kernels.md.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines
+from coordinator.enclave.rules.kernels.mixing import MIX_LANES, MixLists, check_mix, mixed_kernel
+from coordinator.enclave.rules.kernels.networks import pruned_network
+from coordinator.enclave.rules.kernels.table import RowTable, over_columns
+from protocol.errors import RangeError
+from protocol.fixedpoint import Int32
+from protocol.native import Code
+
+MAX_RANKED_ROWS = 128
+"""Most rows that are ranked in registers: code grows with them faster than they do (0.4 s to compile at 128)."""
+
+Bounds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Smallest and largest value kept: two arrays (columns,) of the rows' type."""
+
+
+def ranked_block(
+    table: RowTable,
+    start: int,
+    stop: int,
+    *,
+    first: int,
+    last: int,
+    aggregate: Int32,
+    bounds: Bounds | None = None,
+    lists: MixLists | None = None,
+    scale: int = 1,
+) -> None:
+    """Mean of the values of ranks first to last (from 0, both included) in columns [start, stop).
+
+    aggregate: (stop - start,) written: floorDiv(2**15 * sum, (last - first + 1) * scale).
+    bounds:    written: the values of rank first and rank last; not with `lists`.
+    lists:     ranks the rows that these make of the table's, instead of the table's own.
+    scale:     how many int16 values a ranked value is the sum of; 1 for rows as they came.
+    Raises: RangeError, LengthError, MalformedError.
+    """
+    k, element = _what_is_ranked(table, lists)
+    if not 0 <= first <= last < k:
+        raise RangeError("ranks", expected=f"first <= last, in 0 to {k - 1}", actual=(first, last))
+    code = _ranked_code(k, first, last, element, _sum_type(last - first + 1, scale), bounds is not None)
+    _run(code, table, start, stop, (last - first + 1) * scale, aggregate, bounds, lists)
+
+
+def window_block(
+    table: RowTable,
+    start: int,
+    stop: int,
+    *,
+    count: int,
+    aggregate: Int32,
+    bounds: Bounds | None = None,
+    lists: MixLists | None = None,
+    scale: int = 1,
+) -> None:
+    """Mean of the `count` consecutive ranked values nearest the median in columns [start, stop); ties: the lower ones.
+
+    With v ascending, x + y = v[(k - 1) // 2] + v[k // 2]: the window starts at 0, and at j + 1 for every j with
+    v[j] + v[j + count] < x + y.  Arguments as for `ranked_block`.
+
+    Raises: RangeError, LengthError, MalformedError.
+    Source: Xie, Koyejo, Gupta, "Generalized Byzantine-tolerant SGD", 2018 (mean around median).
+    """
+    k, element = _what_is_ranked(table, lists)
+    if not 1 <= count <= k:
+        raise RangeError("values around the median", expected=f"1 to {k}", actual=count)
+    code = _window_code(k, count, element, _sum_type(count, scale), bounds is not None)
+    _run(code, table, start, stop, count * scale, aggregate, bounds, lists)
+
+
+_Compiled = Callable[..., None]
+_MAX_CODES = 256  # some 20 to 200 KiB each
+
+
+def _what_is_ranked(table: RowTable, lists: MixLists | None) -> tuple[int, str]:
+    """How many rows, and of which type."""
+    if lists is not None:
+        check_mix(table, lists)
+    k, element = (table.k, table.element) if lists is None else (lists.made, "i32")
+    if k > MAX_RANKED_ROWS:
+        raise RangeError("rows to rank", expected=f"at most {MAX_RANKED_ROWS}", actual=k)
+    return k, element
+
+
+def _run(
+    code: _Compiled,
+    table: RowTable,
+    start: int,
+    stop: int,
+    divisor: int,
+    aggregate: Int32,
+    bounds: Bounds | None,
+    lists: MixLists | None,
+) -> None:
+    if lists is not None:
+        if bounds is not None:
+            raise RangeError("bounds of mixed rows", expected=None, actual="two arrays")
+        over_columns(table, start, stop, (aggregate,), mixed_kernel(lists, code, divisor), lanes=MIX_LANES)
+        return
+
+    def kernel(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
+        places = [output.ctypes.data for output in outputs] + [None, None]
+        code(addresses.ctypes.data, columns, float(divisor), *places[:3])
+
+    over_columns(table, start, stop, (aggregate, *(bounds or ())), kernel)
+
+
+def _sum_type(count: int, scale: int) -> str:
+    """The integer that holds a sum of `count` values, each the sum of `scale` int16 values."""
+    if not 1 <= count * scale < 1 << 23:
+        raise RangeError("rows in a mean", expected="1 to 2**23 - 1, so that 2**15 * sum < 2**53", actual=count * scale)
+    return "i32" if count * scale < 1 << 16 else "i64"
+
+
+@lru_cache(_MAX_CODES)
+def _ranked_code(k: int, first: int, last: int, element: str, sum_type: str, has_bounds: bool) -> _Compiled:
+    return _compiled(ranked_text(k, first, last, element, sum_type, has_bounds))
+
+
+@lru_cache(_MAX_CODES)
+def _window_code(k: int, count: int, element: str, sum_type: str, has_bounds: bool) -> _Compiled:
+    return _compiled(window_text(k, count, element, sum_type, has_bounds))
+
+
+def _compiled(text: str) -> _Compiled:
+    pointer = ctypes.c_void_p
+    code = Code(text)
+    return code.function("kernel", pointer, ctypes.c_int64, ctypes.c_double, pointer, pointer, pointer)
+
+
+def ranked_text(k: int, first: int, last: int, element: str, sum_type: str, has_bounds: bool) -> str:
+    """Module whose function `kernel` is `ranked_block` over whole vectors."""
+    body = _Ranking(k, element)
+    body.rank(exact={first, last} if has_bounds else set(), loose=range(first, last + 1))
+    kept = [body.value(rank) for rank in range(first, last + 1)]
+    return body.module(kept, sum_type, (kept[0], kept[-1]) if has_bounds else ())
+
+
+def window_text(k: int, count: int, element: str, sum_type: str, has_bounds: bool) -> str:
+    """Module whose function `kernel` is `window_block` over whole vectors.
+
+    The window never starts above the lower median, and need not end below the upper one: where it could, all values
+    between its start and the upper median are equal, and so are the windows.  So in each comparison v[j] <= x and
+    v[j + count] >= y, and x - v[j] > v[j + count] - y compares unsigned numbers that fit the element.
+    """
+    x, y = (k - 1) // 2, k // 2
+    lowest, highest = max(0, y - count), min(k - count, x)
+    steps = range(lowest, highest)
+    ends = {rank for j in steps for rank in (j, j + 1, j + count)}
+    body = _Ranking(k, element)
+    body.rank(exact={x, y, lowest, lowest + count - 1} | ends, loose=range(highest, lowest + count))
+    low, high = body.value(lowest), body.value(lowest + count - 1)
+    kept = [body.value(rank) for rank in range(highest, lowest + count)]
+    for j in steps:
+        below, above = body.value(j), body.value(j + count)
+        is_shifted = body.is_farther(below, body.value(x), body.value(y), above)
+        kept.append(body.choose(is_shifted, above, below))
+        low = body.choose(is_shifted, body.value(j + 1), low)
+        high = body.choose(is_shifted, above, high)
+    return body.module(kept, sum_type, (low, high) if has_bounds else ())
+
+
+class _Ranking(Lines):
+    """One vector of columns: k values per lane, ranked, and what is kept of them."""
+
+    def __init__(self, k: int, element: str) -> None:
+        super().__init__()
+        self.element = element
+        self.lanes = 512 // int(element[1:])
+        self.vector = f"<{self.lanes} x {element}>"
+        self._wires: list[str | None] = [None] * k
+
+    def rank(self, *, exact: set[int], loose: range) -> None:
+        """All comparators; a row is loaded where it is first needed."""
+        for small, large, is_small_used, is_large_used in pruned_network(len(self._wires), exact=exact, loose=loose):
+            pair = f"({self.vector} {self.value(small)}, {self.vector} {self.value(large)})"
+            if is_small_used:
+                self._wires[small] = self.let(f"call {self.vector} @llvm.smin{pair}")
+            if is_large_used:
+                self._wires[large] = self.let(f"call {self.vector} @llvm.smax{pair}")
+
+    def value(self, wire: int) -> str:
+        """What the wire holds now: at first the row of that number, and the next vector of it is asked for."""
+        value = self._wires[wire]
+        if value is None:
+            place = self.let(f"getelementptr ptr, ptr %rows, i64 {wire}")
+            row = self.let(f"load ptr, ptr {place}")
+            value = self.load(self.vector, self.element, row, "%column")
+            ahead = self.let(f"getelementptr {self.element}, ptr {row}, i64 %ahead")
+            self.do(f"call void @llvm.prefetch(ptr {ahead}, i32 0, i32 3, i32 1)")
+            self._wires[wire] = value
+        return value
+
+    def is_farther(self, below: str, x: str, y: str, above: str) -> str:
+        """Whether x - below > above - y, for below <= x and y <= above."""
+        left = self.let(f"sub {self.vector} {x}, {below}")
+        right = self.let(f"sub {self.vector} {above}, {y}")
+        return self.let(f"icmp ugt {self.vector} {left}, {right}")
+
+    def choose(self, condition: str, yes: str, no: str) -> str:
+        """Lane by lane."""
+        return self.let(f"select <{self.lanes} x i1> {condition}, {self.vector} {yes}, {self.vector} {no}")
+
+    def module(self, kept: list[str], sum_type: str, bounds: Sequence[str]) -> str:
+        """The function around it, which stores the mean of what was kept, and the bounds."""
+        sums = f"<{self.lanes} x {sum_type}>"
+        wide = kept if sum_type == self.element else [self.let(f"sext {self.vector} {v} to {sums}") for v in kept]
+        divisors = self.splat("%divisor", "double", self.lanes)
+        mean = self.quotient(self.total(wide, sums), sum_type, self.lanes, divisors)
+        self.store(mean, f"<{self.lanes} x i32>", "i32", "%aggregate", "%column")
+        for name, bound in zip(("%low", "%high"), bounds, strict=False):
+            self.store(bound, self.vector, self.element, name, "%column")
+        return f"""
+define void @kernel(ptr %rows, i64 %columns, double %divisor, ptr %aggregate, ptr %low, ptr %high) #0 {{
+entry:
+br label %loop
+loop:
+%column = phi i64 [0, %entry], [%next, %loop]
+%next = add i64 %column, {self.lanes}
+%ahead = add i64 %column, {2 * self.lanes}
+{self}
+%more = icmp ult i64 %next, %columns
+br i1 %more, label %loop, label %end
+end:
+ret void
+}}
+{ATTRIBUTES}"""
