@@ -26,6 +26,7 @@ from protocol.outcomes import Reason
 Rows = Int16 | Sequence[Int16]
 """k rows of d coordinates by ascending slot: a (k, d) matrix, or k vectors that lie where they are."""
 Part = TypeVar("Part")
+Coordinate = TypeVar("Coordinate", bound=np.integer)
 
 KIND_ROW, KIND_SET, KIND_COLUMN, KIND_GRAM, KIND_MODEL = 1, 2, 3, 4, 5
 
@@ -204,18 +205,15 @@ class ColumnTree:
         """Leaves of a block; of the last one as many as are left."""
         self.lines = Lines([_contiguous(row, "<i2") for row in rows])
         """The rows."""
-        self.aggregate = _contiguous(aggregate, "<i4")
+        self.aggregate: Int32 = _contiguous(aggregate, "<i4")
         """(d,)"""
         self.hasher = hasher(self.size * k * _LEAF_BYTES_PER_ROW)
         """What hashes it."""
-        self._nodes = np.zeros((-(-self.size // self.block_leaves), 32), dtype=np.uint8)
-        self._is_put = np.zeros(len(self._nodes), dtype=np.bool_)
-
-    @property
-    def blocks(self) -> list[slice]:
-        """The leaves of each block."""
         step = self.block_leaves
-        return [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+        self.blocks = [slice(start, min(start + step, self.size)) for start in range(0, self.size, step)]
+        """The leaves of each block."""
+        self._nodes = np.zeros((len(self.blocks), 32), dtype=np.uint8)
+        self._is_put = np.zeros(len(self._nodes), dtype=np.bool_)
 
     def put(self, block: int, totals: npt.NDArray[np.void]) -> None:
         """totals: (leaves of the block, k) of TOTALS_DTYPE, running over all leaves from the first one of the tree."""
@@ -310,7 +308,7 @@ def _exact_products(rows: Rows, start: int, stop: int) -> Int64:
 
 _SUBTREE = 1 << 11
 """Leaves of a row or model that one thread hashes at a time: a whole subtree."""
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 21
 """Of rows and totals in a block of the column tree: what a processor's own cache holds."""
 _LEAF_BYTES_PER_ROW = COLUMN_LEAF * 2 + TOTALS_DTYPE.itemsize
 _GRAM_SPAN_BYTES = 1 << 23
@@ -364,7 +362,7 @@ def _check_totals(totals: Totals, aggregate: Int32, k: int, d: int) -> None:
         raise LengthError("shapes of totals and aggregate", expected=((count, k), (d,)), actual=shapes)
 
 
-def _contiguous(values: npt.NDArray[np.integer], dtype: str) -> npt.NDArray[np.integer]:
+def _contiguous(values: npt.NDArray[Coordinate], dtype: str) -> npt.NDArray[Coordinate]:
     """The same values as a contiguous little-endian vector; themselves where they are one."""
     return np.ascontiguousarray(values.astype(dtype, casting="equiv", copy=False))
 

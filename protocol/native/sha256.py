@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256 as _sha256
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ class Lines:
     def __init__(self, arrays: Sequence[npt.NDArray[np.generic]]) -> None:
         """arrays: at least one; contiguous, with one axis.  They are kept, not copied."""
         self.arrays = [array.view(np.uint8) for array in arrays]
-        self.addresses = np.array([array.ctypes.data for array in self.arrays], dtype=np.uint64)
+        self.addresses = np.array([_address(array) for array in self.arrays], dtype=np.uint64)
         """(k,) of each array's first byte."""
 
     def __len__(self) -> int:
@@ -115,19 +116,14 @@ class Machine(Hasher):
         parts = [part if part.strides[1] == 1 else np.ascontiguousarray(part) for part in parts]
         count, last = len(parts[0]), parts[-1]
         rest = last.shape[1] % HALF
-        size = sum(part.shape[1] for part in parts)
-        pad: Bytes = _padding(size, len(prefix))
+        pad: Bytes = _padding(sum(part.shape[1] for part in parts), len(prefix))
         if rest:  # the last bytes of every message and its padding are put together
-            pad = np.repeat(pad[None], count, axis=0)
-            pad[:, :rest] = last[:, last.shape[1] - rest :]
-        table = [
-            (part.ctypes.data + start, part.strides[0])
-            for part in parts
-            for start in range(0, part.shape[1] // HALF * HALF, HALF)
-        ]
-        stride = pad.strides[0] if rest else 0
-        table += [(pad.ctypes.data + start, stride) for start in range(0, pad.shape[-1], HALF)]
-        return self._digests(np.array(table, dtype=np.int64), count, prefix)
+            tails = np.empty((count, len(pad)), dtype=np.uint8)
+            tails[:, :rest] = last[:, last.shape[1] - rest :]
+            tails[:, rest:] = pad[rest:]
+        else:
+            tails = np.broadcast_to(pad, (count, len(pad)))
+        return self._digests(_table([*parts, tails]), count, prefix)
 
     def columns(self, lines: Lines, first: int, count: int) -> Bytes:
         """As in Hasher."""
@@ -135,12 +131,12 @@ class Machine(Hasher):
         table = np.zeros((len(lines) + len(pad) // HALF, 2), dtype=np.int64)
         table[: len(lines), 0] = lines.addresses + np.uint64(first * HALF)
         table[: len(lines), 1] = HALF
-        table[len(lines) :, 0] = pad.ctypes.data + np.arange(0, len(pad), HALF)
+        table[len(lines) :, 0] = _address(pad) + HALF * np.arange(len(pad) // HALF)
         return self._digests(table, count, b"")
 
     def root(self, nodes: Bytes) -> bytes:
         """As in Hasher."""
-        self._fold(nodes.ctypes.data, len(nodes))
+        self._fold(_address(nodes), len(nodes))
         first: bytes = nodes[0].tobytes()
         return first
 
@@ -149,7 +145,7 @@ class Machine(Hasher):
         out = np.empty((count, HALF), dtype=np.uint8)
         if count:
             word = int.from_bytes(prefix)
-            self._hash(table.ctypes.data, len(table) // 2, word, 8 * len(prefix), count, out.ctypes.data)
+            self._hash(_address(table), len(table) // 2, word, 8 * len(prefix), count, _address(out))
         return out
 
 
@@ -171,6 +167,26 @@ def has_instructions() -> bool:
 @cache
 def _machine() -> Machine:
     return Machine(sha256_text.streams() if has_instructions() else sha256_text.lanes())
+
+
+def _table(parts: Sequence[Bytes]) -> npt.NDArray[np.int64]:
+    """(halves, 2): where each whole half of the first rows is, and how far it is to the next row's."""
+    which, offsets = _layout(tuple(part.shape[1] // HALF for part in parts))
+    table = np.array([(_address(part), part.strides[0]) for part in parts])[which]
+    table[:, 0] += offsets
+    return table
+
+
+@cache
+def _layout(halves: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The part that every half is of, and where in its row it is."""
+    which = np.repeat(np.arange(len(halves)), halves)
+    return which, np.concatenate([HALF * np.arange(count) for count in halves])
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 @cache
