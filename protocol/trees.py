@@ -250,7 +250,7 @@ def column_root(rows: Rows, aggregate: Int32, totals: Totals) -> bytes:
     _check_totals(totals, aggregate, *_shape(rows))
     tree = ColumnTree(rows, aggregate)
     blocks = tree.blocks
-    run(tree.hasher, lambda block: tree.put(block, totals.packed(blocks[block])), range(len(blocks)))
+    _run(tree.hasher, lambda block: tree.put(block, totals.packed(blocks[block])), range(len(blocks)))
     return tree.root()
 
 
@@ -315,7 +315,7 @@ _GRAM_SPAN_BYTES = 1 << 23
 """Of inner products that are there at the same time."""
 
 
-def run(hashing: Hasher, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
+def _run(hashing: Hasher, work: Callable[[Part], None], parts: Sequence[Part]) -> None:
     """`work` on every part, by threads where they help: hashlib holds Python's lock for short messages."""
     if hashing is HASHLIB:
         for part in parts:
@@ -343,7 +343,7 @@ def _chunk_roots(kind: int, vectors: Sequence[npt.NDArray[np.integer]]) -> list[
             hashes = np.concatenate([hashes, hashing.joined([last], bytes([0, kind]))])
         nodes[vector][subtree] = np.frombuffer(hashing.root(hashes), dtype=np.uint8)
 
-    run(hashing, work, [(vector, subtree) for vector, made in enumerate(nodes) for subtree in range(len(made))])
+    _run(hashing, work, [(vector, subtree) for vector, made in enumerate(nodes) for subtree in range(len(made))])
     return [merkle.root(made) for made in nodes]
 
 

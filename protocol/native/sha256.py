@@ -76,9 +76,10 @@ class Hashlib(Hasher):
 
     def joined(self, parts: Sequence[Bytes], prefix: bytes = b"") -> Bytes:
         """As in Hasher."""
-        data = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
-        found = b"".join([_sha256(prefix + message.tobytes()).digest() for message in data])
-        return np.frombuffer(bytearray(found), dtype=np.uint8).reshape(len(data), HALF)
+        count, size = len(parts[0]), sum(part.shape[1] for part in parts)
+        data = np.concatenate(parts, axis=1).tobytes()
+        found = [_sha256(prefix + data[i * size : (i + 1) * size]).digest() for i in range(count)]
+        return np.frombuffer(bytearray().join(found), dtype=np.uint8).reshape(count, HALF)
 
     def columns(self, lines: Lines, first: int, count: int) -> Bytes:
         """As in Hasher."""

@@ -16,6 +16,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ import numpy.typing as npt
 from coordinator.enclave.rules.kernels import totals_text
 from protocol.errors import LengthError, MalformedError, RangeError
 from protocol.fixedpoint import Int16, Int32, Int64, aggregate_to_int16
-from protocol.native import Code
+from protocol.native import Code, each
 from protocol.native.sha256 import HASHLIB
-from protocol.trees import COLUMN_LEAF, TOTALS_DTYPE, ColumnTree, Rows, run
+from protocol.trees import COLUMN_LEAF, TOTALS_DTYPE, ColumnTree, Rows
 
 Counts = Callable[[slice], npt.NDArray[np.uint8]]
 """(leaves, k) how many coordinates of each row were kept in each leaf of a slice of leaves; on any thread."""
@@ -89,13 +90,9 @@ def account(
     for leaf in leaves:
         if not 0 <= leaf < tree.size:
             raise RangeError("leaf whose totals are wanted", expected=f"0 to {tree.size - 1}", actual=leaf)
-    keeping = _Keeping(tree, selected, low, high, counts)
-    tally = _plain if tree.hasher is HASHLIB else _fast
-    total = _Sums(len(rows))
-    at: dict[int, tuple[RowTotals, RowTotals]] = {}
-    for first in range(0, len(tree.blocks), _SPAN):
-        total = _span(tree, range(first, min(first + _SPAN, len(tree.blocks))), keeping, tally, total, set(leaves), at)
-    return Account(root=tree.root(), totals=total.row_totals(), at=at)
+    walk = _Walk(tree, _Keeping(tree, selected, low, high, counts), set(leaves))
+    total = walk.in_order() if tree.hasher is HASHLIB else walk.in_spans()
+    return Account(root=tree.root(), totals=total.row_totals(), at=walk.at)
 
 
 class _Sums:
@@ -161,42 +158,58 @@ Tally = Callable[[ColumnTree, slice, _Keeping, Counted, _Sums, Records | None], 
 """Adds a block's leaves to the sums one by one, and writes what they are after each where that is wanted."""
 
 
-def _span(
-    tree: ColumnTree,
-    blocks: range,
-    keeping: _Keeping,
-    tally: Tally,
-    before: _Sums,
-    wanted: set[int],
-    at: dict[int, tuple[RowTotals, RowTotals]],
-) -> _Sums:
-    """Some blocks of the tree; returns the totals after the last one."""
-    k = len(tree.lines)
-    slices = tree.blocks[blocks.start : blocks.stop]
-    added = [_Sums(k) for _ in slices]
-    counted: list[Counted] = [None] * len(slices)
+class _Walk:
+    """From the first block of a tree to its last."""
 
-    def add(i: int) -> None:
-        counted[i] = keeping.counted(slices[i], k)
-        tally(tree, slices[i], keeping, counted[i], added[i], None)
+    def __init__(self, tree: ColumnTree, keeping: _Keeping, wanted: set[int]) -> None:
+        self.at: dict[int, tuple[RowTotals, RowTotals]] = {}
+        """Totals before and after each wanted leaf."""
+        self._tree, self._keeping, self._wanted, self._k = tree, keeping, wanted, len(tree.lines)
 
-    run(tree.hasher, add, range(len(slices)))
-    starts = [before]
-    for sums in added:
-        starts.append(starts[-1] + sums)
+    def in_order(self) -> _Sums:
+        """Block after block, on this thread, in NumPy; the totals at the end."""
+        total = _Sums(self._k)
+        for block, leaves in enumerate(self._tree.blocks):
+            total = self._put(block, self._keeping.counted(leaves, self._k), total, _plain)
+        return total
 
-    def put(i: int) -> None:
-        leaves, sums = slices[i], starts[i] + _Sums(k)
-        records = np.empty((leaves.stop - leaves.start, k), dtype=TOTALS_DTYPE)
-        tally(tree, leaves, keeping, counted[i], sums, records)
-        tree.put(blocks[i], records)
-        for leaf in wanted.intersection(range(leaves.start, leaves.stop)):
+    def in_spans(self) -> _Sums:
+        """Some blocks at a time, on all processors, in machine code; the totals at the end."""
+        total = _Sums(self._k)
+        for first in range(0, len(self._tree.blocks), _SPAN):
+            total = self._span(first, total)
+        return total
+
+    def _span(self, first: int, before: _Sums) -> _Sums:
+        tree = self._tree
+        slices = tree.blocks[first : first + _SPAN]
+        added = [_Sums(self._k) for _ in slices]
+        counted: list[Counted] = [None] * len(slices)
+
+        def add(i: int) -> None:
+            counted[i] = self._keeping.counted(slices[i], self._k)
+            _fast(tree, slices[i], self._keeping, counted[i], added[i], None)
+
+        each(add, range(len(slices)))
+        starts = list(accumulate(added, initial=before))
+
+        def put(i: int) -> None:
+            self._put(first + i, counted[i], starts[i], _fast)
+
+        each(put, range(len(slices)))
+        return starts[-1]
+
+    def _put(self, block: int, counted: Counted, before: _Sums, tally: Tally) -> _Sums:
+        """One block into the tree; the totals after it."""
+        leaves, sums = self._tree.blocks[block], before + _Sums(self._k)
+        records = np.empty((leaves.stop - leaves.start, self._k), dtype=TOTALS_DTYPE)
+        tally(self._tree, leaves, self._keeping, counted, sums, records)
+        self._tree.put(block, records)
+        for leaf in self._wanted.intersection(range(leaves.start, leaves.stop)):
             here = leaf - leaves.start
-            earlier = _row_totals(records[here - 1]) if here else starts[i].row_totals()
-            at[leaf] = (earlier, _row_totals(records[here]))
-
-    run(tree.hasher, put, range(len(slices)))
-    return starts[-1]
+            earlier = _row_totals(records[here - 1]) if here else before.row_totals()
+            self.at[leaf] = (earlier, _row_totals(records[here]))
+        return sums
 
 
 def _row_totals(records: npt.NDArray[np.void]) -> RowTotals:
