@@ -7,7 +7,7 @@ QUICK := tests/unit tests/property tests/architecture
 MAKEFLAGS += --no-print-directory
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check fix setup gas compile vectors bench fuzz slither clean
+.PHONY: demo test check fix setup gas compile vectors bench peers fuzz slither clean
 
 demo: setup
 	@$(BIN)/python scripts/demo.py $(ARGS)
@@ -36,10 +36,15 @@ vectors: setup
 gas: setup
 	@$(BIN)/python scripts/bench_gas.py
 
-bench: setup
+bench: setup peers
 	@$(BIN)/python scripts/bench_attestation.py
 	@$(BIN)/python scripts/bench_accuracy.py
 	@$(BIN)/python scripts/bench_flags.py
+	@$(BIN)/python scripts/bench_rules.py --write
+	@$(BIN)/python scripts/bench_rules.py --write --memory
+
+peers: setup
+	@$(BIN)/python scripts/setup_peers.py
 
 fuzz: setup
 	@$(PIP) install -c constraints.txt -e '.[fuzz]'

@@ -1,0 +1,135 @@
+"""The benchmark against other systems: its command line, its lines, and the page that is made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import bench_rules
+from bench_parts.page import goals_of
+from bench_parts.results import BOUNDS, OURS, Line, comparisons
+from bench_parts.rows import make_rows
+from bench_parts.rules import RULES, spec_of
+from bench_parts.speed import about, speed_lines
+from bench_parts.text import text_of
+from bench_parts.timing import Call, NotTried, measure
+from protocol.rulebook import parse_chain
+
+SIZE = {"n": 10, "f": 2, "d": 40}
+
+
+def line(rule: str, implementation: str, seconds: float | None, **more: Any) -> Line:
+    spread = None if seconds is None else [seconds, seconds]
+    return {"rule": rule, "implementation": implementation, "seconds": seconds, "spread": spread, "repeats": 1} | more
+
+
+def test_the_command_line_has_the_size_of_the_goals_and_takes_a_fifth_for_liars() -> None:
+    options = bench_rules.parse([])
+    assert (options.n, options.f, options.d, options.rules, options.format) == (50, 10, 1_000_000, None, "text")
+    assert bench_rules.parse(["--n", "20", "--rules", "median,krum"]).rules == ["median", "krum"]
+    assert bench_rules.parse(["--n", "20"]).f == 4
+    assert bench_rules.parse(["--n", "20", "--f", "3"]).f == 3
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_measured_rule_is_spelled_as_in_a_spec(rule: str) -> None:
+    spec = spec_of(rule, make_rows(**SIZE))
+    assert str(parse_chain(spec)) == spec
+
+
+def test_a_line_says_what_was_measured_of_whom_and_how_often() -> None:
+    rules = ["median", "krum"]
+    lines = list(speed_lines(**SIZE, rules=rules, repeats=2, limit_s=10.0, ours_only=True))
+    assert [(found["rule"], found["implementation"]) for found in lines] == [
+        (BOUNDS, "read-rows"),
+        (BOUNDS, "matrix-product"),
+        *((rule, OURS) for rule in rules),
+    ]
+    for found in lines:
+        assert set(found) == {"rule", "implementation", "seconds", "spread", "repeats", "n", "f", "d"}
+        assert (found["n"], found["f"], found["d"], found["repeats"]) == (10, 2, 40, 2)
+        assert found["spread"][0] <= found["seconds"] <= found["spread"][1]
+
+
+def test_a_rule_whose_condition_fails_is_a_line_without_seconds() -> None:
+    [*_, found] = speed_lines(**SIZE, rules=["bulyan"], repeats=1, limit_s=10.0, ours_only=True)
+    assert (found["seconds"], found["spread"], found["repeats"]) == (None, None, 0)
+    assert found["why_not"].startswith("did not finish: TooFewCountedError")
+
+
+def test_rows_are_the_same_each_time_and_the_first_f_attack() -> None:
+    rows, again = make_rows(**SIZE), make_rows(**SIZE)
+    assert rows.units.tolist() == again.units.tolist()
+    assert (rows.units.shape, rows.units.dtype.name, rows.samples.shape) == ((10, 40), "int16", (10,))
+
+
+def test_a_call_that_fails_or_takes_too_long_or_is_not_tried_leaves_the_others_their_times() -> None:
+    def fails(given: object) -> None:
+        raise ValueError("not today")
+
+    def loops(given: object) -> None:
+        while True:
+            pass
+
+    def refuses(given: object) -> None:
+        raise NotTried("not tried: too many")
+
+    runs = {"fine": lambda given: 7, "fails": fails, "loops": loops, "refuses": refuses}
+    timings = measure({name: Call(run=run) for name, run in runs.items()}, repeats=3, limit_s=0.05)
+    assert {name: (timing.why_not, len(timing.seconds)) for name, timing in timings.items()} == {
+        "fine": (None, 3),
+        "fails": ("did not finish: ValueError: not today", 0),
+        "loops": ("did not finish in 0.05 s", 0),
+        "refuses": ("not tried: too many", 0),
+    }
+    assert timings["fine"].result == 7
+
+
+def test_the_speed_up_is_over_the_fastest_peer_that_finished() -> None:
+    lines = [
+        line("median", OURS, 0.5),
+        line("median", "byzfl-numpy", None, why_not="did not finish in 60 s"),
+        line("median", "byzpy", 3.0),
+        line("median", "flower", 2.0),
+        line("fltrust", OURS, 0.5),
+        line("meamed", OURS, None, why_not="not built"),
+        line("meamed", "byzfl-numpy", 1.0),
+    ]
+    found = {comparison.rule: comparison for comparison in comparisons(lines)}
+    assert found["median"].fastest == lines[3]
+    assert {rule: comparison.speed_up for rule, comparison in found.items()} == {
+        "median": 4.0,
+        "fltrust": None,
+        "meamed": None,
+    }
+
+
+def test_a_goal_is_met_by_the_figures_and_by_nothing_else() -> None:
+    def verdicts(median_s: float) -> dict[tuple[str, str], str]:
+        lines = [
+            line(BOUNDS, "read-rows", 0.01),
+            line("median", OURS, median_s),
+            line("median", "flower", 1.5),
+        ]
+        return {(row[0], row[1]): row[-1] for row in goals_of(lines)}
+
+    of_peers, of_reading = ("`median`", "30x faster"), ("`median`", "at most 5x a reading")
+    assert (verdicts(0.05)[of_peers], verdicts(0.05)[of_reading]) == ("met", "met")
+    assert (verdicts(0.0501)[of_peers], verdicts(0.0501)[of_reading]) == ("not met", "not met")
+    assert verdicts(0.05)["`krum`", "4x faster"] == "not measured"
+
+
+def test_the_table_says_why_there_is_no_time() -> None:
+    size = {"n": 10, "f": 2, "d": 40}
+    lines = [
+        {"about": about()},
+        line(BOUNDS, "read-rows", 0.001, **size),
+        line(BOUNDS, "matrix-product", 0.002, **size),
+        line("mda", OURS, 0.004, **size),
+        line("mda", "byzfl-numpy", None, why_not="not tried: would list 1.0e+10 subsets", **size),
+        line("mda", "byzpy", 0.1, difference_units=3.0, difference_update_units=9.155e-05, **size),
+    ]
+    text = text_of(lines).splitlines()
+    assert "| `mda` | 4.00 ms | 25x | not tried: would list 1.0e+10 subsets | **100 ms** |" in text
+    assert "| `mda` | - | 3 (9e-05) |" in text
