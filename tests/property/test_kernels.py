@@ -117,14 +117,33 @@ def test_rows_that_are_sums_are_ranked_the_same(
     check_window(longer, start, stop, data.draw(st.integers(1, len(rows))), scale)
 
 
+@pytest.mark.parametrize("kind", ["any", "ties", "ends"])
 @pytest.mark.parametrize("k", [1, 2, 3, 50, 70, 128])
-def test_trimmed_mean_median_and_mean_around_the_median_of_many_rows(k: int) -> None:
+def test_trimmed_mean_median_and_mean_around_the_median_of_rows(k: int, kind: str) -> None:
     f = (k - 1) // 5
-    for kind in ("any", "ties", "ends"):
-        rows = rows_of(k, 75, seed=k, kind=kind)
-        check_ranked(rows, 3, 75, f, k - f - 1)
-        check_ranked(rows, 0, 64, (k - 1) // 2, k // 2)
-        check_window(rows, 0, 75, k - f)
+    rows = rows_of(k, 75, seed=k, kind=kind)
+    check_ranked(rows, 3, 75, f, k - f - 1)
+    check_ranked(rows, 0, 64, (k - 1) // 2, k // 2)
+    check_window(rows, 0, 75, k - f)
+
+
+@pytest.mark.parametrize(("k", "kind"), [(129, "any"), (129, "ties"), (256, "small"), (1000, "any")])
+def test_the_same_of_more_rows_than_a_network_is_written_out_for(k: int, kind: str) -> None:
+    f = (k - 1) // 5
+    rows = rows_of(k, 70, seed=k, kind=kind)
+    check_ranked(rows, 1, 70, f, k - f - 1)
+    check_window(rows, 0, 70, k - f)
+    check_ranked(rows * np.int32(3), 1, 70, (k - 1) // 2, k // 2, 3)
+
+
+def test_rows_mixed_from_many_are_ranked_by_the_loop_too() -> None:
+    rows = rows_of(140, 70, seed=0, kind="any")
+    members = np.random.default_rng(1).random((140, 140)) < 0.7
+    aggregate = np.full(69, -7, dtype=np.int32)
+    lists = MixLists.of(members)
+    ranked_block(RowTable.of(rows), 1, 70, first=30, last=109, lists=lists, scale=98, aggregate=aggregate)
+    mixed = members.astype(np.int64) @ rows[:, 1:].astype(np.int64)
+    assert aggregate.tolist() == mean(np.sort(mixed, axis=0)[30:110], 80 * 98)
 
 
 def products_of(rows: Int16) -> Int64:

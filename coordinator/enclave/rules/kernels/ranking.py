@@ -4,7 +4,8 @@ Responsible for: machine code that ranks columns in registers, for each number o
 Must not know:   rules, slots, rows as a whole.
 
 Each comparator of a pruned sorting network is two instructions (a smaller and a larger of two vectors), written out one
-after the other; LLVM keeps what fits in registers.  So a coordinate costs the same whatever its values are.
+after the other; LLVM keeps what fits in registers.  For many rows a loop goes over a table of comparators instead.  A
+coordinate costs the same whatever its values are.
 
 Spec: docs/protocol.md (numbers), docs/decisions/0019-kernels.md.
 """
@@ -19,16 +20,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, size_of
 from coordinator.enclave.rules.kernels.mixing import MIX_LANES, MixLists, check_mix, mixed_kernel
-from coordinator.enclave.rules.kernels.networks import pruned_network
+from coordinator.enclave.rules.kernels.networks import Comparator, pruned_network
 from coordinator.enclave.rules.kernels.table import RowTable, over_columns
 from protocol.errors import RangeError
 from protocol.fixedpoint import Int32
 from protocol.native import Code
 
-MAX_RANKED_ROWS = 128
-"""Most rows that are ranked in registers: code grows with them faster than they do (0.4 s to compile at 128)."""
+MAX_WRITTEN_OUT = 128
+"""Most rows whose network is written out; beyond, code that takes a second to compile gains little over a loop."""
+
+MAX_RANKED_ROWS = 2048
+"""Most rows: a vector of each has to fit a thread's stack."""
 
 Bounds = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 """Smallest and largest value kept: two arrays (columns,) of the rows' type."""
@@ -121,7 +125,7 @@ def _run(
         places = [output.ctypes.data for output in outputs] + [None, None]
         code(addresses.ctypes.data, columns, float(divisor), *places[:3])
 
-    over_columns(table, start, stop, (aggregate, *(bounds or ())), kernel)
+    over_columns(table, start, stop, (aggregate, *(bounds or ())), kernel, lanes=lanes_of(table.k, table.element))
 
 
 def _sum_type(count: int, scale: int) -> str:
@@ -149,10 +153,10 @@ def _compiled(text: str) -> _Compiled:
 
 def ranked_text(k: int, first: int, last: int, element: str, sum_type: str, has_bounds: bool) -> str:
     """Module whose function `kernel` is `ranked_block` over whole vectors."""
-    body = _Ranking(k, element)
+    body = _Ranking(k, element, sum_type)
     body.rank(exact={first, last} if has_bounds else set(), loose=range(first, last + 1))
-    kept = [body.value(rank) for rank in range(first, last + 1)]
-    return body.module(kept, sum_type, (kept[0], kept[-1]) if has_bounds else ())
+    sum_ = body.sum_of(range(first, last + 1))
+    return body.module(sum_, (body.value(first), body.value(last)) if has_bounds else ())
 
 
 def window_text(k: int, count: int, element: str, sum_type: str, has_bounds: bool) -> str:
@@ -166,32 +170,45 @@ def window_text(k: int, count: int, element: str, sum_type: str, has_bounds: boo
     lowest, highest = max(0, y - count), min(k - count, x)
     steps = range(lowest, highest)
     ends = {rank for j in steps for rank in (j, j + 1, j + count)}
-    body = _Ranking(k, element)
+    body = _Ranking(k, element, sum_type)
     body.rank(exact={x, y, lowest, lowest + count - 1} | ends, loose=range(highest, lowest + count))
     low, high = body.value(lowest), body.value(lowest + count - 1)
-    kept = [body.value(rank) for rank in range(highest, lowest + count)]
+    sums = [body.sum_of(range(highest, lowest + count))]
     for j in steps:
         below, above = body.value(j), body.value(j + count)
         is_shifted = body.is_farther(below, body.value(x), body.value(y), above)
-        kept.append(body.choose(is_shifted, above, below))
+        sums.append(body.widened(body.choose(is_shifted, above, below)))
         low = body.choose(is_shifted, body.value(j + 1), low)
         high = body.choose(is_shifted, above, high)
-    return body.module(kept, sum_type, (low, high) if has_bounds else ())
+    return body.module(body.total(sums, body.sums), (low, high) if has_bounds else ())
+
+
+def lanes_of(k: int, element: str) -> int:
+    """Columns that are ranked at a time: one vector, or two where a loop would wait for its own last step."""
+    return (64 if k <= MAX_WRITTEN_OUT else 128) // size_of(element)
 
 
 class _Ranking(Lines):
     """One vector of columns: k values per lane, ranked, and what is kept of them."""
 
-    def __init__(self, k: int, element: str) -> None:
+    def __init__(self, k: int, element: str, sum_type: str) -> None:
         super().__init__()
         self.element = element
-        self.lanes = 512 // int(element[1:])
+        self.sum_type = sum_type
+        self.lanes = lanes_of(k, element)
         self.vector = f"<{self.lanes} x {element}>"
-        self._wires: list[str | None] = [None] * k
+        self.sums = f"<{self.lanes} x {sum_type}>"
+        self.k = k
+        self._wires: dict[int, str] = {}
+        self._table: tuple[Comparator, ...] = ()
 
     def rank(self, *, exact: set[int], loose: range) -> None:
-        """All comparators; a row is loaded where it is first needed."""
-        for small, large, is_small_used, is_large_used in pruned_network(len(self._wires), exact=exact, loose=loose):
+        """All comparators."""
+        network = pruned_network(self.k, exact=exact, loose=loose)
+        if self.k > MAX_WRITTEN_OUT:
+            self._table = network
+            return
+        for small, large, is_small_used, is_large_used in network:
             pair = f"({self.vector} {self.value(small)}, {self.vector} {self.value(large)})"
             if is_small_used:
                 self._wires[small] = self.let(f"call {self.vector} @llvm.smin{pair}")
@@ -199,16 +216,23 @@ class _Ranking(Lines):
                 self._wires[large] = self.let(f"call {self.vector} @llvm.smax{pair}")
 
     def value(self, wire: int) -> str:
-        """What the wire holds now: at first the row of that number, and the next vector of it is asked for."""
-        value = self._wires[wire]
+        """What the wire holds now."""
+        value = self._wires.get(wire)
         if value is None:
-            place = self.let(f"getelementptr ptr, ptr %rows, i64 {wire}")
-            row = self.let(f"load ptr, ptr {place}")
-            value = self.load(self.vector, self.element, row, "%column")
-            ahead = self.let(f"getelementptr {self.element}, ptr {row}, i64 %ahead")
-            self.do(f"call void @llvm.prefetch(ptr {ahead}, i32 0, i32 3, i32 1)")
-            self._wires[wire] = value
+            value = self._wires[wire] = self._from_tile(wire) if self._table else self._from_row(wire)
         return value
+
+    def _from_row(self, wire: int) -> str:
+        """The row of that number; the vector after the next one is asked for."""
+        place = self.let(f"getelementptr ptr, ptr %rows, i64 {wire}")
+        row = self.let(f"load ptr, ptr {place}")
+        ahead = self.let(f"getelementptr {self.element}, ptr {row}, i64 %ahead")
+        self.do(f"call void @llvm.prefetch(ptr {ahead}, i32 0, i32 3, i32 1)")
+        return self.load(self.vector, self.element, row, "%column")
+
+    def _from_tile(self, wire: int) -> str:
+        place = self.let(f"getelementptr {self.vector}, ptr %tile, i64 {wire}")
+        return self.let(f"load {self.vector}, ptr {place}, align 64")
 
     def is_farther(self, below: str, x: str, y: str, above: str) -> str:
         """Whether x - below > above - y, for below <= x and y <= above."""
@@ -220,27 +244,107 @@ class _Ranking(Lines):
         """Lane by lane."""
         return self.let(f"select <{self.lanes} x i1> {condition}, {self.vector} {yes}, {self.vector} {no}")
 
-    def module(self, kept: list[str], sum_type: str, bounds: Sequence[str]) -> str:
-        """The function around it, which stores the mean of what was kept, and the bounds."""
-        sums = f"<{self.lanes} x {sum_type}>"
-        wide = kept if sum_type == self.element else [self.let(f"sext {self.vector} {v} to {sums}") for v in kept]
+    def widened(self, value: str) -> str:
+        """A value as a sum of one."""
+        if self.sum_type == self.element:
+            return value
+        return self.let(f"sext {self.vector} {value} to {self.sums}")
+
+    def sum_of(self, wires: range) -> str:
+        """The sum of what these wires hold."""
+        if self._table:
+            return self.let(f"call {self.sums} @sum(ptr %tile, i64 {wires.start}, i64 {wires.stop})")
+        return self.total([self.widened(self.value(wire)) for wire in wires], self.sums)
+
+    def module(self, sum_: str, bounds: Sequence[str]) -> str:
+        """The function around it, which stores the mean that a sum gives, and the bounds."""
         divisors = self.splat("%divisor", "double", self.lanes)
-        mean = self.quotient(self.total(wide, sums), sum_type, self.lanes, divisors)
+        mean = self.quotient(sum_, self.sum_type, self.lanes, divisors)
         self.store(mean, f"<{self.lanes} x i32>", "i32", "%aggregate", "%column")
         for name, bound in zip(("%low", "%high"), bounds, strict=False):
             self.store(bound, self.vector, self.element, name, "%column")
+        offsets = [
+            f"i32 {self.lanes * size_of(self.element) * wire}" for comparator in self._table for wire in comparator[:2]
+        ]
         return f"""
 define void @kernel(ptr %rows, i64 %columns, double %divisor, ptr %aggregate, ptr %low, ptr %high) #0 {{
 entry:
+%tile = alloca [{self.k if self._table else 0} x {self.vector}], align 64
 br label %loop
 loop:
-%column = phi i64 [0, %entry], [%next, %loop]
+%column = phi i64 [0, %entry], [%next, %ranked]
 %next = add i64 %column, {self.lanes}
 %ahead = add i64 %column, {2 * self.lanes}
+{self._table_text() if self._table else "br label %ranked"}
+ranked:
 {self}
 %more = icmp ult i64 %next, %columns
 br i1 %more, label %loop, label %end
 end:
 ret void
 }}
+{self._sum_text() if self._table else ""}
+@network = private constant [{2 * len(self._table)} x i32] [{", ".join(offsets)}]
 {ATTRIBUTES}"""
+
+    def _sum_text(self) -> str:
+        """Function `sum`: of the vectors of a tile from one wire up to another."""
+        step = Lines()
+        place = step.let(f"getelementptr {self.vector}, ptr %tile, i64 %r")
+        value = step.let(f"load {self.vector}, ptr {place}, align 64")
+        if self.sum_type != self.element:
+            value = step.let(f"sext {self.vector} {value} to {self.sums}")
+        return f"""
+define internal {self.sums} @sum(ptr %tile, i64 %from, i64 %to) noinline #0 {{
+entry:
+br label %check
+check:
+%r = phi i64 [%from, %entry], [%r.next, %add]
+%sum = phi {self.sums} [zeroinitializer, %entry], [%sum.next, %add]
+%more = icmp ult i64 %r, %to
+br i1 %more, label %add, label %end
+add:
+{step}
+%sum.next = add {self.sums} %sum, {value}
+%r.next = add i64 %r, 1
+br label %check
+end:
+ret {self.sums} %sum
+}}
+"""
+
+    def _table_text(self) -> str:
+        """Loops that copy one vector of every row and compare the copies, two at a time."""
+        return f"""
+br label %copy
+copy:
+%r = phi i64 [0, %loop], [%r.next, %copy]
+%r.place = getelementptr ptr, ptr %rows, i64 %r
+%r.row = load ptr, ptr %r.place
+%r.from = getelementptr {self.element}, ptr %r.row, i64 %column
+%r.value = load {self.vector}, ptr %r.from, align {size_of(self.element)}
+%r.ahead = getelementptr {self.element}, ptr %r.row, i64 %ahead
+call void @llvm.prefetch(ptr %r.ahead, i32 0, i32 3, i32 1)
+%r.to = getelementptr {self.vector}, ptr %tile, i64 %r
+store {self.vector} %r.value, ptr %r.to, align 64
+%r.next = add i64 %r, 1
+%r.more = icmp ult i64 %r.next, {self.k}
+br i1 %r.more, label %copy, label %compare
+compare:
+%c = phi i64 [0, %copy], [%c.next, %compare]
+%c.place = getelementptr [2 x i32], ptr @network, i64 %c
+%c.other = getelementptr i32, ptr %c.place, i64 1
+%small = load i32, ptr %c.place
+%large = load i32, ptr %c.other
+%small.place = getelementptr i8, ptr %tile, i32 %small
+%large.place = getelementptr i8, ptr %tile, i32 %large
+%left = load {self.vector}, ptr %small.place, align 64
+%right = load {self.vector}, ptr %large.place, align 64
+%smaller = call {self.vector} @llvm.smin({self.vector} %left, {self.vector} %right)
+%larger = call {self.vector} @llvm.smax({self.vector} %left, {self.vector} %right)
+store {self.vector} %smaller, ptr %small.place, align 64
+store {self.vector} %larger, ptr %large.place, align 64
+%c.next = add i64 %c, 1
+%c.more = icmp ult i64 %c.next, {len(self._table)}
+br i1 %c.more, label %compare, label %ranked
+"""

@@ -1,0 +1,140 @@
+"""What kernels refuse, and the networks that they are made from."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
+from coordinator.enclave.rules.kernels.networks import pruned_network, sorting_network
+from coordinator.enclave.rules.kernels.products import gram
+from coordinator.enclave.rules.kernels.ranking import MAX_RANKED_ROWS, ranked_block, window_block
+from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
+from coordinator.enclave.rules.kernels.table import RowTable
+from protocol import native
+from protocol.errors import LengthError, MalformedError, RangeError
+from protocol.fixedpoint import Int16
+
+needs_llvm = pytest.mark.skipif(not native.is_available(), reason="llvmlite is not installed")
+OUT = np.zeros(8, dtype=np.int32)
+
+
+def rows(k: int = 3, d: int = 8) -> Int16:
+    return np.arange(k * d, dtype=np.int16).reshape(k, d)
+
+
+def through(network: list[tuple[int, int]], values: list[int]) -> list[int]:
+    for small, large in network:
+        values[small], values[large] = sorted((values[small], values[large]))
+    return values
+
+
+@pytest.mark.parametrize("k", range(1, 11))
+def test_a_network_sorts_all_zeros_and_ones_and_so_everything(k: int) -> None:
+    for bits in product((0, 1), repeat=k):
+        assert through(list(sorting_network(k)), list(bits)) == sorted(bits)
+
+
+@pytest.mark.parametrize("k", range(2, 10))
+def test_a_pruned_network_keeps_its_ends_and_the_set_between_them(k: int) -> None:
+    for first in range((k + 1) // 2):
+        last = k - 1 - first
+        network = [pair[:2] for pair in pruned_network(k, exact={first, last}, loose=range(first, last + 1))]
+        for bits in product((0, 1), repeat=k):
+            values = through(network, list(bits))
+            expected = sorted(bits)
+            assert (values[first], values[last]) == (expected[first], expected[last])
+            assert sorted(values[first : last + 1]) == expected[first : last + 1]
+
+
+def test_pruning_leaves_out_what_nobody_looks_at() -> None:
+    assert len(sorting_network(50)) == 395
+    assert len(pruned_network(50, exact={10, 39}, loose=range(10, 40))) == 332
+    assert pruned_network(50, exact=(), loose=range(50)) == ()
+
+
+def test_a_table_needs_rows() -> None:
+    with pytest.raises(LengthError, match="rows"):
+        RowTable.of([])
+
+
+@pytest.mark.parametrize("wrong", [rows().astype(np.int64), rows().astype(np.uint16), [rows()], rows()[:, ::2]])
+def test_a_table_refuses_other_types_and_layouts(wrong: Int16) -> None:
+    with pytest.raises(MalformedError):
+        RowTable.of(wrong)
+
+
+def test_a_table_refuses_rows_of_two_lengths() -> None:
+    with pytest.raises(LengthError, match="row"):
+        RowTable.of([rows()[0], rows()[1, :7]])
+
+
+@needs_llvm
+@pytest.mark.parametrize(("start", "stop"), [(-1, 7), (1, 9), (5, 4)])
+def test_columns_that_rows_have_not_got_are_refused(start: int, stop: int) -> None:
+    with pytest.raises(LengthError, match="columns"):
+        ranked_block(RowTable.of(rows()), start, stop, first=0, last=2, aggregate=OUT)
+
+
+@needs_llvm
+def test_an_output_of_another_length_is_refused() -> None:
+    with pytest.raises(LengthError, match="output"):
+        ranked_block(RowTable.of(rows()), 0, 8, first=0, last=2, aggregate=OUT[:7])
+
+
+@needs_llvm
+@pytest.mark.parametrize(("first", "last"), [(-1, 1), (2, 1), (0, 3)])
+def test_ranks_that_there_are_not_are_refused(first: int, last: int) -> None:
+    with pytest.raises(RangeError, match="ranks"):
+        ranked_block(RowTable.of(rows()), 0, 8, first=first, last=last, aggregate=OUT)
+
+
+@needs_llvm
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_window_of_no_values_or_too_many_is_refused(count: int) -> None:
+    with pytest.raises(RangeError, match="around the median"):
+        window_block(RowTable.of(rows()), 0, 8, count=count, aggregate=OUT)
+
+
+@needs_llvm
+def test_a_scale_whose_sums_are_not_exact_is_refused() -> None:
+    with pytest.raises(RangeError, match="rows in a mean"):
+        ranked_block(RowTable.of(rows()), 0, 8, first=0, last=0, aggregate=OUT, scale=1 << 23)
+
+
+def test_more_rows_than_fit_a_stack_are_refused() -> None:
+    table = RowTable.of(rows(MAX_RANKED_ROWS + 1, 1))
+    with pytest.raises(RangeError, match="rows to rank"):
+        ranked_block(table, 0, 1, first=0, last=0, aggregate=OUT[:1])
+
+
+@needs_llvm
+@pytest.mark.parametrize("column", [0, 39])
+def test_a_value_that_no_update_has_is_refused_by_inner_products(column: int) -> None:
+    extreme = rows(2, 40)
+    extreme[1, column] = -32768
+    with pytest.raises(RangeError, match="at most 32767 in magnitude"):
+        gram(RowTable.of(extreme))
+
+
+def test_weights_lists_and_factors_are_as_many_as_rows() -> None:
+    table = RowTable.of(rows())
+    with pytest.raises(LengthError, match="weights"):
+        weighted_sum_block(table, 0, 8, weights=np.ones(2, dtype=np.int64), out=OUT)
+    with pytest.raises(LengthError, match="rows to mix"):
+        mix_block(table, 0, 8, lists=MixLists.of(np.ones((1, 2), dtype=np.bool_)), out=OUT[None])
+    with pytest.raises(LengthError, match="factors"):
+        scaled_block(table, 0, 8, factors=np.ones(2, dtype=np.int32), out=rows())
+
+
+def test_a_factor_above_one_is_refused() -> None:
+    with pytest.raises(RangeError, match="factor"):
+        scaled_block(RowTable.of(rows()), 0, 8, factors=np.array([1, 2, 65537], dtype=np.int32), out=rows())
+
+
+def test_a_list_names_the_rows_left_out_where_these_are_fewer() -> None:
+    lists = MixLists.of(np.array([[True, True, False, True, True], [True, False, False, False, True]]))
+    assert lists.is_complement.tolist() == [True, False]
+    assert (lists.offsets.tolist(), lists.indices.tolist()) == ([0, 1, 3], [2, 0, 4])
