@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from protocol_examples import raw, some, vectors
 
@@ -118,6 +119,24 @@ def test_the_children_of_a_node_are_no_leaf() -> None:
     # a leaf's hash covers 0x00 and the kind, a node's 0x01: no data makes one the other's preimage
     assert merkle.leaf_hash(1, b"data") == sha256(b"\x00\x01data")
     assert merkle.root(leaves) == sha256(b"\x01" + leaves[0] + leaves[1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_leaves_may_be_an_array_which_stays_as_it_is(size: int) -> None:
+    leaves = leaves_of(size)
+    array = np.frombuffer(b"".join(leaves), dtype=np.uint8).reshape(size, 32)
+    tree = merkle.Tree(array)
+    assert merkle.root(array) == tree.root == reference_root(leaves)
+    assert [list(tree.path(index)) for index in range(size)] == [reference_path(leaves, index) for index in range(size)]
+    assert array.tobytes() == b"".join(leaves)
+
+
+def test_a_large_tree_has_the_root_and_paths_of_the_recursive_definition() -> None:
+    leaves = [sha256(index.to_bytes(4)) for index in range(5001)]  # so many are hashed by machine code
+    tree = merkle.Tree(leaves)
+    assert tree.root == merkle.root(leaves) == reference_root(leaves)
+    for index in (0, 1, 4095, 4096, 4999, 5000):
+        assert list(tree.path(index)) == reference_path(leaves, index)
 
 
 def test_one_leaf_is_its_own_root() -> None:

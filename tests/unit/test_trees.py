@@ -91,6 +91,18 @@ def test_column_leaves_hash_columns_and_totals_and_show_the_aggregate(k: int, d:
     assert trees.column_root(rows, aggregate, totals) == reference_root(3, expected)
 
 
+def test_rows_may_lie_anywhere_each_by_itself() -> None:
+    rows, aggregate, totals = rows_of(3, 600), model_of(600), totals_of(38, 3)
+    apart = [row.copy() for row in rows]
+    strided = np.repeat(rows, 2, axis=1)[:, ::2]
+    for same in (apart, tuple(apart), strided, np.asfortranarray(rows)):
+        assert trees.row_roots(same) == [trees.row_root(row) for row in rows]
+        assert trees.column_leaves(same, aggregate, totals) == trees.column_leaves(rows, aggregate, totals)
+        assert trees.column_root(same, aggregate, totals) == trees.column_root(rows, aggregate, totals)
+        assert trees.gram_leaves(same) == trees.gram_leaves(rows)
+        assert trees.gram_root(same) == trees.gram_root(rows)
+
+
 @pytest.mark.parametrize("field", ["kept", "deviation", "alignment", "aggregate"])
 def test_column_leaves_of_other_shapes_are_refused(field: str) -> None:
     rows, aggregate, totals = rows_of(2, 40), model_of(40), totals_of(3, 2)
@@ -99,8 +111,9 @@ def test_column_leaves_of_other_shapes_are_refused(field: str) -> None:
         aggregate = aggregate[:-1]
     else:
         parts[field] = parts[field][:-1]
-    with pytest.raises(LengthError):
-        trees.column_leaves(rows, aggregate, Totals(**parts))
+    for make in (trees.column_leaves, trees.column_root):
+        with pytest.raises(LengthError):
+            make(rows, aggregate, Totals(**parts))
 
 
 @pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 4095), (3, 4096), (2, 4097), (2, 8193)])
