@@ -20,7 +20,6 @@ from protocol.encoding import Fields
 from protocol.errors import EncodingError, LengthError, RangeError, UnavailableError, UnknownNameError
 from protocol.fixedpoint import decode_model
 from protocol.keys import Address, parse_address
-from protocol.messages import chain_hash
 from protocol.terms import Terms
 from protocol.trees import model_root
 
@@ -149,7 +148,7 @@ def parse_terms(values: Mapping[str, Any], dimension: int) -> Terms:
         raise RangeError("terms.windows_s", expected="five integers from 1", actual=list(windows))
     terms = Terms(
         rule=int(rulebook.parse_rule(rule)),
-        chain=chain_hash(rule),
+        chain=rulebook.encode_chain(rule),
         f=fields.uint("f", 16),
         m=fields.uint("m", 16),
         min_counted=fields.uint("min_counted", 16),

@@ -14,14 +14,13 @@ import numpy as np
 from coordinator.enclave.rules import aggregate, totals
 from coordinator.rounds import LeafRequest
 from coordinator.store import Store
-from protocol import rulebook
+from protocol import rulebook, seeds, trees
 from protocol.errors import CommitmentMismatchError, UnavailableError
 from protocol.evidence import RoundEvidence, parse_evidence
 from protocol.fixedpoint import Int16, decode_model, decode_row
 from protocol.messages import RoundResult, Spec
 from protocol.openings import Answer, Leaves, Openings, Tree
 from protocol.outcomes import slots_of
-from protocol.rulebook import Rule
 from protocol.trees import ColumnData, column_data, gram_leaves, model_leaves, parse_set_leaf, row_leaves
 
 RESTORE = "restore the store"
@@ -98,8 +97,16 @@ def _columns(spec: Spec, evidence: RoundEvidence, rows: Int16) -> list[ColumnDat
     """The totals are nowhere stored: the rule once more gives them, with the aggregate that goes with them."""
     slots = [slot for slot, data in enumerate(evidence.set_leaves) if parse_set_leaf(data).is_counted]
     samples = [min(parse_set_leaf(evidence.set_leaves[slot]).samples, spec.weight_cap) for slot in slots]
-    weights = np.array(samples, dtype=np.int64) if Rule(spec.rule) == Rule.WEIGHTED_MEAN else None
-    found = aggregate(rulebook.rule_name(spec), rows, f=spec.f, m=spec.m, weights=weights)
+    chain, set_root = rulebook.chain_of(spec), trees.set_root(evidence.set_leaves)
+    found = aggregate(
+        chain,
+        rows,
+        f=spec.f,
+        m=spec.m,
+        weights=np.array(samples, dtype=np.int64) if chain.is_weighted else None,
+        slots=slots,
+        seed=seeds.bucketing_seed(federation=spec.federation, round_id=spec.round_id, set_root=set_root),
+    )
     return column_data(rows, found.aggregate, totals(rows, found))
 
 

@@ -295,7 +295,7 @@ class Service:
         if not self._store.has_model(base_root):
             raise NotYetError(f"no copy of the model 0x{base_root.hex()}", "put the other coordinator's blob here")
         size = terms.cohort_size or min(len(registered), MAX_SLOTS)
-        needed = max(terms.min_counted, rulebook.minimum_counted(rulebook.Rule(terms.rule), f=terms.f, m=terms.m))
+        needed = max(terms.min_counted, rulebook.chain_of(terms).minimum_counted(f=terms.f, m=terms.m))
         if len(registered) < max(size, needed):
             raise NotYetError(f"{len(registered)} active participants, {max(size, needed)} are needed", "let them join")
         self._readiness.check_money(terms.budget)

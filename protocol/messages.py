@@ -158,7 +158,7 @@ class Spec(Struct):
     rule: int = solidity("uint8")
     """Which predicates apply (`protocol.rulebook.Rule`)."""
     chain: bytes = solidity("bytes32")
-    """keccak256 of the rule's UTF-8 string, such as `trimmed-mean` or `nnm+krum`."""
+    """The rule's text in ASCII, padded with zero bytes, such as `trimmed-mean` or `nnm+krum`."""
     f: int = solidity("uint16")
     """Liars tolerated."""
     m: int = solidity("uint16")
@@ -298,11 +298,6 @@ def cohort_hash(cohort: Sequence[Address]) -> bytes:
     if any(a >= b for a, b in itertools.pairwise(cohort)):
         raise EncodingError("a cohort", expected="addresses in strictly ascending order")
     return keccak256(*cohort)
-
-
-def chain_hash(rule: str) -> bytes:
-    """keccak256 of a rule's string: the `chain` of a Spec."""
-    return keccak256(rule.encode())
 
 
 def enclave_id(header_and_body: bytes) -> bytes:

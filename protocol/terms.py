@@ -31,7 +31,7 @@ class Terms(Struct):
     rule: int = solidity("uint8")
     """Which predicates apply."""
     chain: bytes = solidity("bytes32")
-    """keccak256 of the rule's string."""
+    """The rule's text, as in Spec."""
     f: int = solidity("uint16")
     """Liars tolerated."""
     m: int = solidity("uint16")

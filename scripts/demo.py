@@ -37,7 +37,6 @@ from participant import data
 from participant.trainers import DEFAULT_TRAINER
 from protocol.errors import UnavailableError
 from protocol.keys import address, to_hex
-from protocol.rulebook import RULE_NAMES
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 VERIFY_TIMEOUT_S = 300.0
@@ -48,7 +47,9 @@ def main(
     participants: Annotated[int, typer.Option(help="Participant processes.")] = 10,
     byzantine: Annotated[int, typer.Option(help="How many of them attack; the f of the rule.")] = 2,
     attack: Annotated[str, typer.Option(help=f"NAME[:FACTOR]: {attack_names()}.")] = "sign-flip:4",
-    rule: Annotated[str, typer.Option(help=f"{', '.join(RULE_NAMES)}.")] = "trimmed-mean",
+    rule: Annotated[
+        str, typer.Option(help="A rule or stages and a rule, see docs/rules.md.")
+    ] = "trimmed-mean",
     dataset: Annotated[str, typer.Option(help=f"{', '.join(data.names())}.")] = "digits",
     split: Annotated[str, typer.Option(help="iid, dirichlet[:ALPHA] or label-sorted.")] = "dirichlet:1",
     rounds: Annotated[int, typer.Option(help="Rounds.")] = 8,

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from coordinator.enclave.rounds import Entry, Round, compute
-from coordinator.enclave.rules import aggregate, totals
+from coordinator.enclave.rounds import Entry, Round, aggregate_counted, compute
+from coordinator.enclave.rules import totals
 from protocol import merkle, trees
 from protocol.fixedpoint import Int16, Int32
 from protocol.hashing import keccak256, sha256
@@ -22,7 +22,7 @@ from protocol.keys import address, sign
 from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update
 from protocol.openings import Leaves, Tree, leaves_of
 from protocol.outcomes import WORD_BYTES, Reason, parse_outcome, slots_of
-from protocol.rulebook import RULE_NAMES, needs_gram
+from protocol.rulebook import needs_gram
 from protocol.signed_leaves import update_of
 from protocol.trees import ColumnData, SetLeaf, column_leaf, parse_set_leaf
 from verifier.refutation.reconstruction import Published
@@ -203,18 +203,14 @@ def honest(
         state.rows[slot] = row
     state.refusals = dict(refusals or {})
     computed = compute(state, model_exponent=model_exponent, recheck=[])
-    matrix = np.stack([rows[slot] for slot in sorted(rows)])
-    weights = np.array([min(state.entries[slot].update.samples, spec.weight_cap) for slot in sorted(rows)])
-    found = aggregate(
-        state.rule, matrix, f=spec.f, m=spec.m, weights=weights if state.rule == "weighted-mean" else None
-    )
+    matrix, found = aggregate_counted(state, computed.set_leaves)
     leaves = leaves_of(
         set_leaves=computed.set_leaves,
         counted=computed.result.counted,
         rows=matrix,
         aggregate=found.aggregate,
         totals=totals(matrix, found),
-        has_gram=needs_gram(RULE_NAMES[state.rule]),
+        has_gram=needs_gram(state.chain.number),
         base=base,
         model=computed.model,
     )

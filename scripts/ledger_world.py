@@ -29,9 +29,9 @@ from protocol.enclaves import Evidence, shown
 from protocol.errors import UnavailableError
 from protocol.events import Action
 from protocol.hashing import keccak256, sha256
-from protocol.messages import Claims, Domain, RoundResult, Spec, chain_hash, cohort_hash, report_data
+from protocol.messages import Claims, Domain, RoundResult, Spec, cohort_hash, report_data
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
-from protocol.rulebook import RULE_NAMES, minimum_counted
+from protocol.rulebook import RULE_NAMES, encode_chain, minimum_counted
 from protocol.sealing import KEM_HYBRID
 from protocol.terms import Terms
 
@@ -71,7 +71,7 @@ class Round:
 def default_terms(**changes: object) -> Terms:
     """Trimmed mean under one wei a slot and short windows; everybody takes part."""
     values: dict[str, Any] = {
-        **{"rule": int(RULE_NAMES["trimmed-mean"]), "chain": chain_hash("trimmed-mean"), "f": 2, "m": 0},
+        **{"rule": int(RULE_NAMES["trimmed-mean"]), "chain": encode_chain("trimmed-mean"), "f": 2, "m": 0},
         **{"min_counted": 5, "exponent": -14, "dimension": 6090, "norm_bound": 1 << 50, "weight_cap": 1 << 16},
         **{"optimizer": 0, "learning_rate": 65536, "decay": 0, "disclosure": 0, "budget": ETHER},
         **{"cohort_size": 0, "windows": (60, 60, 60, 60, 60)},

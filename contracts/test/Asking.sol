@@ -32,7 +32,7 @@ abstract contract Asking is Disputing {
     function terms() internal pure virtual override returns (Terms memory t) {
         t = super.terms();
         t.rule = 5;
-        t.chain = keccak256("krum");
+        t.chain = bytes32("krum");
         t.f = 1;
         t.dimension = DIMENSION;
         t.windows[4] = WINDOW;

@@ -180,7 +180,7 @@ contract ColumnLiesTest is Openings {
     function testFuzz_no_columns_refute_a_rule_that_only_a_replay_knows(uint256 seed, uint8 rule) public {
         Whole memory w = drawn(shapeOf(seed, within(rule, 1, 6), 40));
         if (seed % 2 == 0) w.terms.rule = 0;
-        else w.terms.chain = keccak256("nnm+trimmed-mean");
+        else w.terms.chain = bytes32("nnm+trimmed-mean");
         opened(w);
         w.aggregate[0] += 1;
         w.kept[0][0] += 1;

@@ -51,7 +51,7 @@ contract PowersTest is Disputing {
         for (uint256 i = 0; i < 3; ++i) {
             Terms memory t = terms();
             if (i == 0) t = replayOnly();
-            else if (i == 1) t.chain = keccak256("nnm+trimmed-mean");
+            else if (i == 1) t.chain = bytes32("nnm+trimmed-mean");
             else t.optimizer = 1;
             round = proposedUnder(t);
             proposal = outvoted(round);
@@ -246,7 +246,7 @@ contract PowersTest is Disputing {
     function replayOnly() internal pure returns (Terms memory t) {
         t = terms();
         t.rule = 0;
-        t.chain = keccak256("nnm+krum");
+        t.chain = bytes32("nnm+krum");
     }
 
     function changeTerms(Terms memory t) internal {

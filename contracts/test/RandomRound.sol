@@ -158,7 +158,7 @@ abstract contract RandomRound is World {
             ["", "mean", "weighted-mean", "median", "trimmed-mean", "krum", "multi-krum"];
         t = terms();
         t.rule = shape.rule;
-        t.chain = keccak256(bytes(names[shape.rule]));
+        t.chain = bytes32(bytes(names[shape.rule]));
         (t.f, t.m, t.minCounted) = (uint16(shape.f), uint16(shape.m), 1);
         t.exponent = -int8(int256(within(noise(shape.seed, "exponent"), 8, 24)));
         t.dimension = uint32(shape.d);

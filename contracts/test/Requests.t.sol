@@ -52,7 +52,7 @@ contract RequestsTest is Asking {
         expectAsk(0, NONE, 0, 0, abi.encodeWithSelector(IDisputes.NoSuchTree.selector, NONE));
         over();
         Terms memory t = terms();
-        (t.rule, t.chain) = (3, keccak256("median"));
+        (t.rule, t.chain) = (3, bytes32("median"));
         proposeUnder(t);
         expectAsk(0, GRAM, 0, 0, abi.encodeWithSelector(IDisputes.NoSuchTree.selector, GRAM));
         ask(0, COLUMN, 0, 0);

@@ -115,7 +115,7 @@ contract RoundsTest is World {
             Round memory round = nextRound();
             Terms memory t = terms();
             if (field == 0) t.rule = round.spec.rule = 3;
-            else if (field == 1) t.chain = round.spec.chain = keccak256("median");
+            else if (field == 1) t.chain = round.spec.chain = bytes32("median");
             else if (field == 2) t.f = round.spec.f = 1;
             else if (field == 3) t.m = round.spec.m = 1;
             else if (field == 4) t.minCounted = round.spec.minCounted = 0;

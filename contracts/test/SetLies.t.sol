@@ -209,7 +209,7 @@ contract SetLiesTest is Openings {
         Whole memory w = drawn(shapeOf(seed, within(rule, 1, 6), 20));
         uint256 slot = w.slots[seed % w.slots.length];
         if (seed % 2 == 0) w.terms.rule = 0;
-        else w.terms.chain = keccak256("nnm+trimmed-mean");
+        else w.terms.chain = bytes32("nnm+trimmed-mean");
         w.rows[slot][0] = -32768;
         opened(w);
         w.setLeaves[slot][100] ^= 0x07;

@@ -95,7 +95,7 @@ contract RequestStreamsTest is Streams, Asking {
         address signer = vm.addr(11);
         pass(IConsortium.Action.AdmitMember, word(signer), "key");
         Terms memory t = terms();
-        (t.rule, t.chain) = (0, keccak256("nnm+krum"));
+        (t.rule, t.chain) = (0, bytes32("nnm+krum"));
         bytes memory data = abi.encode(t, uint64(1));
         admitVote(data);
         Heads memory heads = record();

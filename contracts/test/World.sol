@@ -87,7 +87,7 @@ abstract contract World is Evidence {
     function terms() internal pure virtual returns (Terms memory) {
         return Terms({
             rule: 4,
-            chain: keccak256("trimmed-mean"),
+            chain: bytes32("trimmed-mean"),
             f: 2,
             m: 0,
             minCounted: 3,

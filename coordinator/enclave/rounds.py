@@ -15,15 +15,16 @@ import numpy as np
 
 from coordinator.enclave import admission
 from coordinator.enclave.admission import Admitted, RefusedError
-from coordinator.enclave.rules import aggregate, plain, totals
-from protocol import fixedpoint, rulebook, trees
+from coordinator.enclave.rules import Aggregation, aggregate, plain, totals
+from coordinator.enclave.rules.accounts import at_leaf
+from protocol import fixedpoint, rulebook, seeds, trees
 from protocol.charter import Charter
 from protocol.encoding import Fields, encode
 from protocol.errors import AlreadyReceivedError, EncodingError, NotInCohortError, PolicyError, SpecMismatchError
 from protocol.fixedpoint import Int16, Int32
 from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update, cohort_hash
 from protocol.outcomes import Outcome, Reason, Status, bitmap, encode_outcomes, outcomes_hash
-from protocol.rulebook import Rule
+from protocol.rulebook import Chain, Rule
 from protocol.sealing import Payload
 from protocol.terms import Terms
 from protocol.trees import SetLeaf
@@ -73,9 +74,9 @@ class Round:
     """The result, once there is one."""
 
     @property
-    def rule(self) -> str:
-        """Name of the rule."""
-        return rulebook.rule_name(self.spec)
+    def chain(self) -> Chain:
+        """What is done with the rows."""
+        return rulebook.chain_of(self.spec)
 
     @property
     def missing(self) -> list[int]:
@@ -198,9 +199,16 @@ def check_supported(asked: Spec | Terms, charter: Charter) -> None:
         raise SpecMismatchError("dimension", expected=charter.dimension, actual=asked.dimension)
     if asked.optimizer != 0:
         raise PolicyError("server optimizer", expected="0 (plain)", actual=asked.optimizer)
-    rulebook.rule_name(asked)
+    chain = rulebook.chain_of(asked)
+    if chain.rule.name == "fltrust":
+        raise PolicyError("rule", expected="one that needs no trusted row: a round has none", actual=chain)
+    needed = chain.minimum_counted(f=asked.f, m=asked.m)
+    if chain.number == Rule.REPLAY and asked.min_counted < needed:
+        # the ledger knows no condition of it, and would not void a round of fewer
+        what = f"minCounted for {chain} with f = {asked.f}"
+        raise PolicyError(what, expected=f"at least {needed}", actual=asked.min_counted)
     fixedpoint.step_shift(asked.exponent, charter.model_exponent)
-    least = 1 if asked.rule == Rule.WEIGHTED_MEAN else 0
+    least = 1 if chain.is_weighted else 0
     if not least <= asked.weight_cap <= rulebook.MAX_WEIGHT_CAP:
         raise PolicyError("weight cap", expected=f"{least} to {rulebook.MAX_WEIGHT_CAP}", actual=asked.weight_cap)
 
@@ -235,8 +243,8 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
     """
     spec, slots = state.spec, sorted(state.entries)
     leaves = tuple(_set_leaf(state, slot).encode() for slot in range(len(state.cohort)))
-    rule, k = Rule(spec.rule), len(slots)
-    needed = max(spec.min_counted, rulebook.minimum_counted(rule, f=spec.f, m=spec.m))
+    chain, k = state.chain, len(slots)
+    needed = max(spec.min_counted, chain.minimum_counted(f=spec.f, m=spec.m))
     counted = bitmap(slots)
     if k < needed:
         outcomes = [_outcome(state, slot) for slot in range(len(state.cohort))]
@@ -244,12 +252,9 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
         result = _result(spec, leaves, counted, counted, outcomes, **blank)
         encoded = encode_outcomes(outcomes)
         return Computed(result=result, outcomes=encoded, set_leaves=leaves, aggregate=None, model=state.base)
-    rows = np.stack([state.rows[slot] for slot in slots])
-    samples = np.array([min(state.entries[slot].update.samples, spec.weight_cap) for slot in slots], dtype=np.int64)
-    weights = samples if rule == Rule.WEIGHTED_MEAN else None
-    aggregation = aggregate(state.rule, rows, f=spec.f, m=spec.m, weights=weights)
+    rows, aggregation = aggregate_counted(state, leaves)
     sums = totals(rows, aggregation)
-    plain.recheck(rows, aggregation, sums, rule, spec.f, spec.m, list(recheck))
+    plain.recheck(rows, aggregation, spec.f, spec.m, {leaf: at_leaf(sums, leaf) for leaf in recheck})
     model = fixedpoint.model_step(
         state.base,
         aggregation.aggregate,
@@ -277,11 +282,24 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
         selected,
         outcomes,
         column_root=trees.column_root(rows, aggregation.aggregate, sums),
-        gram_root=trees.gram_root(rows) if rulebook.needs_gram(rule) else ZERO,
+        gram_root=trees.gram_root(rows) if rulebook.needs_gram(chain.number) else ZERO,
         new_model=trees.model_root(model),
     )
     encoded = encode_outcomes(outcomes)
     return Computed(result=result, outcomes=encoded, set_leaves=leaves, aggregate=aggregation.aggregate, model=model)
+
+
+def aggregate_counted(state: Round, set_leaves: Sequence[bytes]) -> tuple[Int16, Aggregation]:
+    """The counted rows (k, d) by ascending slot, and what the round's chain makes of them.
+
+    set_leaves: data of the set tree's leaves; bucketing draws its order by their root.
+    """
+    spec, chain, slots = state.spec, state.chain, sorted(state.entries)
+    rows = np.stack([state.rows[slot] for slot in slots])
+    samples = np.array([min(state.entries[slot].update.samples, spec.weight_cap) for slot in slots], dtype=np.int64)
+    seed = seeds.bucketing_seed(federation=spec.federation, round_id=spec.round_id, set_root=trees.set_root(set_leaves))
+    weights = samples if chain.is_weighted else None
+    return rows, aggregate(chain, rows, f=spec.f, m=spec.m, weights=weights, slots=slots, seed=seed)
 
 
 def encode_round(state: Round) -> bytes:

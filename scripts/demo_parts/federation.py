@@ -42,7 +42,6 @@ from protocol.attestation.trust import RootKind, TrustedRoot
 from protocol.errors import UnavailableError
 from protocol.events import Action
 from protocol.keys import address, to_hex
-from protocol.messages import chain_hash
 from protocol.terms import Terms
 
 ETHER = 10**18
@@ -325,13 +324,13 @@ class Federation:
 
     def _terms(self) -> Terms:
         options = self.options
-        rule = rulebook.parse_rule(options.rule)
+        chain = rulebook.parse_chain(options.rule)
         return Terms(
-            rule=int(rule),
-            chain=chain_hash(options.rule),
+            rule=int(chain.number),
+            chain=chain.encode(),
             f=options.byzantine,
             m=0,
-            min_counted=rulebook.minimum_counted(rule, f=options.byzantine, m=0),
+            min_counted=chain.minimum_counted(f=options.byzantine, m=0),
             exponent=-14,
             dimension=self.charter.dimension,
             norm_bound=0,

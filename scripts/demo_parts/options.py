@@ -68,7 +68,7 @@ class Options:
             raise RangeError("--seed", expected="0 to 2**32 - 1", actual=self.seed)
         if self.dataset not in data.names():
             raise UnknownNameError("dataset", known=data.names(), actual=self.dataset)
-        needed = rulebook.minimum_counted(rulebook.parse_rule(self.rule), f=self.byzantine, m=0)
+        needed = rulebook.parse_chain(self.rule).minimum_counted(f=self.byzantine, m=0)
         if self.participants < needed:
             what = f"--participants for {self.rule} with --byzantine {self.byzantine}"
             raise RangeError(what, expected=f"at least {needed}", actual=self.participants)

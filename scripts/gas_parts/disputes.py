@@ -39,9 +39,9 @@ from protocol.disputes import Verdict, proof_commitment
 from protocol.fixedpoint import Int32
 from protocol.hashing import sha256
 from protocol.keys import sign
-from protocol.messages import Unavailable, chain_hash
+from protocol.messages import Unavailable
 from protocol.openings import Openings, Tree
-from protocol.rulebook import RULE_NAMES
+from protocol.rulebook import RULE_NAMES, encode_chain
 from protocol.terms import Terms
 from protocol.trees import ROW_LEAF, SetLeaf
 from verifier.refutation.search import search
@@ -152,7 +152,7 @@ def signed_by(world: LedgerWorld, digest: bytes, members: int) -> bytes:
 
 
 def _terms_of(terms: Terms, rule: str) -> Terms:
-    return replace(terms, rule=int(RULE_NAMES[rule]), chain=chain_hash(rule))
+    return replace(terms, rule=int(RULE_NAMES[rule]), chain=encode_chain(rule))
 
 
 def _draft(world: LedgerWorld, round_: Round, *, is_loud: bool) -> Draft:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from coordinator.enclave.rules import aggregate, totals
-from protocol import encoding, fixedpoint, keys, messages, sealing, trees
+from protocol import encoding, fixedpoint, keys, messages, rulebook, sealing, trees
 from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update
 from protocol.outcomes import Outcome, Status, bitmap, outcomes_hash
 from protocol.payouts import payouts
@@ -53,7 +53,7 @@ def render() -> str:
         cohort=messages.cohort_hash(cohort),
         enclave=some("example enclave"),
         rule=3,
-        chain=messages.chain_hash("median"),
+        chain=rulebook.encode_chain("median"),
         f=1,
         m=0,
         min_counted=3,

@@ -28,8 +28,8 @@ from protocol.evidence import parse_evidence
 from protocol.fixedpoint import encode_row
 from protocol.hashing import sha256
 from protocol.keys import address
-from protocol.messages import chain_hash
 from protocol.outcomes import Outcome, Reason, Status, parse_outcomes
+from protocol.rulebook import encode_chain
 from protocol.seeds import cohort_seed, sample_cohort
 from protocol.trees import parse_set_leaf
 from tests.support import coordinators
@@ -397,8 +397,8 @@ def test_terms_that_the_enclave_would_refuse_open_no_round_until_members_vote_fo
         wait(lambda: waits_for("server optimizer: expected 0 (plain), got 1); members vote for other terms"))
         assert world.ledger.current_round() == 0
         for changes, text in (
-            ({"rule": 0, "chain": chain_hash("geometric-median")}, "unknown rule number"),
-            ({"chain": chain_hash("nnm+median")}, "chain of the spec"),
+            ({"rule": 0, "chain": encode_chain("fltrust")}, "rule: expected one that needs no trusted row"),
+            ({"chain": encode_chain("nnm+median")}, "rule number of nnm+median in the spec"),
             ({"dimension": DIMENSION + 1}, f"dimension: expected {DIMENSION}, got {DIMENSION + 1}"),
         ):
             allow(world.federation.members, set_terms(terms(**changes), 1))

@@ -19,7 +19,8 @@ from protocol.errors import CommitmentMismatchError, PolicyError, RoundError, Un
 from protocol.events import CheckpointPosted, RoundSettled, RoundVoided, VoidReason, parse_event, topic_of
 from protocol.hashing import sha256
 from protocol.keys import address, recover_all, sign, to_hex
-from protocol.messages import Checkpoint, Spec, chain_hash
+from protocol.messages import Checkpoint, Spec
+from protocol.rulebook import encode_chain
 from scripts.ledger_world import LedgerWorld, counted, default_terms
 from tests.support.anvil import TestChain
 from tests.support.coordinators import World, kill, rows, wait
@@ -218,7 +219,7 @@ def test_a_result_that_a_proof_can_refute_is_not_outvoted(world: World, members:
 def test_two_thirds_outvote_a_result_of_a_rule_that_only_a_replay_can_refute(
     test_chain: TestChain, tmp_path: Path
 ) -> None:
-    terms = default_terms(rule=0, chain=chain_hash("nnm+krum"), f=1, dimension=6090)
+    terms = default_terms(rule=0, chain=encode_chain("nnm+krum"), f=1, dimension=6090)
     drawn = LedgerWorld(test_chain.rpc, "outvoted", participants=5, terms=terms)
     opened = drawn.open()
     drawn.propose(drawn.finish(opened, [counted()] * 5))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from coordinator.enclave.rules import RULES, Aggregation, aggregate, flagged, recheck, totals
+from coordinator.enclave.rules.accounts import at_leaf
 from protocol.fixedpoint import Int16, Int64
+from protocol.rulebook import parse_chain
 from tests.property.reference_rules import reference
 
 
@@ -18,7 +20,7 @@ def check_against_reference(rule: str, rows: Int16, *, f: int, m: int = 0, weigh
     before, weights_before = rows.copy(), None if weights is None else weights.copy()
     result = aggregate(rule, rows, f=f, m=m, weights=weights)
     running = totals(rows, result)
-    recheck(rows, result, running, RULES[rule].code, f, m, range(len(running.kept)))
+    recheck(rows, result, f, m, {leaf: at_leaf(running, leaf) for leaf in range(len(running.kept))})
     assert np.array_equal(rows, before)
     assert weights is None or np.array_equal(weights, weights_before)
 
@@ -41,6 +43,11 @@ def check_against_reference(rule: str, rows: Int16, *, f: int, m: int = 0, weigh
 
 def matrix(*rows: list[int]) -> Int16:
     return np.array(rows, dtype=np.int16)
+
+
+def needs(rule: str, f: int, m: int = 0) -> int:
+    """Fewest rows with which the rule, or chain, works."""
+    return parse_chain(rule).minimum_counted(f=f, m=m)
 
 
 def weights_for(rule: str, k: int) -> Int64 | None:

@@ -11,11 +11,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from coordinator.enclave.rules import RULES, Aggregation, aggregate, base, gram, products, recheck, totals
+from coordinator.enclave.rules import Aggregation, aggregate, base, recheck, totals
+from coordinator.enclave.rules.accounts import at_leaf
+from coordinator.enclave.rules.execute import products
+from coordinator.enclave.rules.points import squared_distances
 from protocol.fixedpoint import Int16, Int64
+from protocol.rulebook import RULE_NAMES
 from protocol.trees import Totals, gram_leaves
 from tests.property.reference_rules import squared_distance
-from tests.property.rules_helpers import check_against_reference, matrix, weights_for
+from tests.property.rules_helpers import check_against_reference, matrix, needs, weights_for
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 ROBUST = ("median", "trimmed-mean")
@@ -42,7 +46,7 @@ def matrices(draw: st.DrawFn, *, smallest: int = 1, largest: int = 11) -> Int16:
 @st.composite
 def parameters(draw: st.DrawFn, rule: str, k: int) -> tuple[int, int, Int64 | None]:
     """f, m and weights with which the rule works on k rows."""
-    fits = [f for f in range(k + 1) if RULES[rule].condition(f, 0) <= k]
+    fits = [f for f in range(k + 1) if needs(rule, f, 0) <= k]
     assume(fits)
     f = draw(st.sampled_from(fits))
     m = draw(st.integers(0, k - f)) if rule == "multi-krum" else 0
@@ -55,30 +59,29 @@ def parameters(draw: st.DrawFn, rule: str, k: int) -> tuple[int, int, Int64 | No
 
 def largest_f(rule: str, k: int) -> int:
     """The largest f that k rows allow."""
-    return max(f for f in range(k) if RULES[rule].condition(f, 0) <= k)
+    return max(f for f in range(k) if needs(rule, f, 0) <= k)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 @EXAMPLES
 @given(data=st.data())
 def test_a_rule_equals_the_reference(rule: str, data: st.DataObject) -> None:
-    rows = data.draw(matrices(smallest=RULES[rule].condition(0, 0)))
+    rows = data.draw(matrices(smallest=needs(rule, 0, 0)))
     f, m, weights = data.draw(parameters(rule, len(rows)))
     check_against_reference(rule, rows, f=f, m=m, weights=weights)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_blocks_and_memory_layout_change_nothing(rule: str, data: st.DataObject) -> None:
-    rows = data.draw(matrices(smallest=RULES[rule].condition(0, 0)))
+    rows = data.draw(matrices(smallest=needs(rule, 0, 0)))
     f, m, weights = data.draw(parameters(rule, len(rows)))
     whole = aggregate(rule, rows, f=f, m=m, weights=weights)
     block = data.draw(st.sampled_from([1, 40, 200]))
     view = data.draw(st.sampled_from([np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2], rows[::-1][::-1]]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "_BLOCK_ELEMENTS", block)
-        patch.setattr(products, "_BLOCK_ELEMENTS", block)
         pieces = aggregate(rule, view, f=f, m=m, weights=weights)
         assert_same(whole, pieces, totals(rows, whole), totals(view, pieces))
         check_against_reference(rule, view, f=f, m=m, weights=weights)
@@ -91,11 +94,11 @@ def assert_same(one: Aggregation, other: Aggregation, running: Totals, other_run
         assert np.array_equal(getattr(running, field), getattr(other_running, field)), field
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_arrival_order_changes_nothing(rule: str, data: st.DataObject) -> None:
-    rows = data.draw(matrices(smallest=RULES[rule].condition(0, 0)))
+    rows = data.draw(matrices(smallest=needs(rule, 0, 0)))
     f, m, weights = data.draw(parameters(rule, len(rows)))
     result = aggregate(rule, rows, f=f, m=m, weights=weights)
     arrived = {slot: rows[slot] for slot in data.draw(st.permutations(range(len(rows))))}
@@ -163,14 +166,14 @@ EXTREMES: dict[str, Callable[[int, int], Int16]] = {
 
 @pytest.mark.parametrize("shape", [(3, 1), (5, 1), (7, 19), (64, 17)], ids=str)
 @pytest.mark.parametrize("rows", EXTREMES)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 def test_extremes_equal_the_reference(rule: str, rows: str, shape: tuple[int, int]) -> None:
     k = shape[0]
     for f in {0, largest_f(rule, k)}:
         check_against_reference(rule, EXTREMES[rows](*shape), f=f, weights=weights_for(rule, k))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 def test_a_full_cohort_of_256_equals_the_reference(rule: str) -> None:
     rows = np.random.default_rng(7).integers(-32767, 32768, (256, 19), dtype=np.int16)
     rows[100] = rows[3]
@@ -183,21 +186,20 @@ def test_one_row_alone_is_the_aggregate(rule: str) -> None:
     assert result.aggregate.tolist() == [-32767 << 15, -1 << 15, 0, 5 << 15]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 def test_many_blocks_equal_few(rule: str) -> None:
     rows = np.random.default_rng(8).integers(-32767, 32768, (9, 100_003), dtype=np.int16)
     f, weights = 3, weights_for(rule, 9)
     result = aggregate(rule, rows, f=f, weights=weights)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, "_BLOCK_ELEMENTS", 1 << 24)
-        patch.setattr(products, "_BLOCK_ELEMENTS", 1 << 12)
         other = aggregate(rule, rows, f=f, weights=weights)
         running = totals(rows, other)
     assert_same(result, other, totals(rows, result), running)
-    recheck(rows, result, running, RULES[rule].code, f, 0, [0, 1, 3125, 6250])
+    recheck(rows, result, f, 0, {leaf: at_leaf(running, leaf) for leaf in (0, 1, 3125, 6250)})
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULE_NAMES)
 def test_memory_is_the_result_and_a_few_blocks(rule: str) -> None:
     rows = np.random.default_rng(9).integers(-32767, 32768, (64, 300_000), dtype=np.int16)  # 38 MB
     weights = weights_for(rule, 64)
@@ -221,7 +223,8 @@ def test_memory_is_the_result_and_a_few_blocks(rule: str) -> None:
 def test_gram_is_exact_and_ends_the_gram_tree(rows: Int16) -> None:
     lines = rows.tolist()
     expected = [[sum(p * q for p, q in zip(x, y, strict=True)) for y in lines] for x in lines]
-    assert gram(rows).tolist() == expected
+    found = products(rows, (), slice(0, rows.shape[1]))
+    assert found.tolist() == expected
     last = b"".join(gram_leaves(rows)[-len(rows) :])
     assert np.frombuffer(last, dtype=">i8").reshape(len(rows), len(rows)).tolist() == expected
-    assert products.squared_distances(gram(rows)).tolist() == [[squared_distance(x, y) for y in lines] for x in lines]
+    assert squared_distances(found).tolist() == [[squared_distance(x, y) for y in lines] for x in lines]

@@ -6,13 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from coordinator.enclave.rules import RULES, aggregate, flagged, gram, products, totals
+from coordinator.enclave.rules import RULES, STAGES, aggregate, flagged, totals
+from coordinator.enclave.rules.execute import products
 from coordinator.enclave.rules.plain import _plain_selection
+from coordinator.enclave.rules.points import Points, squared_distances
 from coordinator.enclave.rules.selecting import krum_scores
 from protocol.charter import MAX_DIMENSION
 from protocol.errors import LengthError, MalformedError, RangeError, TooFewCountedError, UnknownNameError
 from protocol.fixedpoint import Int64
-from protocol.rulebook import RULE_NAMES, minimum_counted
+from protocol.rulebook import RULE_NAMES, RULE_PARAMETERS, SELECTING, STAGE_PARAMETERS
 from tests.property.rules_helpers import check_against_reference, matrix, weights_for
 
 ROBUST = ("median", "trimmed-mean")
@@ -66,8 +68,8 @@ def test_of_equal_scores_multi_krum_takes_the_lower_slots() -> None:
 
 
 def test_krum_counts_neighbours_and_never_itself() -> None:
-    rows = matrix([0], [3], [7], [13], [30])  # f = 1: two nearest others each
-    assert krum_scores(gram(rows), f=1) == [9 + 49, 9 + 16, 16 + 36, 36 + 100, 289 + 529]
+    rows = matrix([0], [3], [7], [13], [30]).astype(np.int64)  # f = 1: two nearest others each
+    assert krum_scores(squared_distances(rows @ rows.T), f=1) == [9 + 49, 9 + 16, 16 + 36, 36 + 100, 289 + 529]
 
 
 def test_the_opposed_are_flagged_and_the_orthogonal_are_not() -> None:
@@ -99,18 +101,18 @@ def test_a_column_whose_sum_passes_int32_is_exact(rule: str) -> None:
 @pytest.mark.parametrize(("k", "d"), [(256, 4099), (1, (1 << 20) + 1), (3, 700_001)])
 def test_gram_is_exact_at_the_extremes(k: int, d: int, value: int) -> None:
     rows = np.broadcast_to(np.int16(value), (k, d))
-    assert (gram(rows) == d * value * value).all()
+    assert (products(rows, (), slice(0, d)) == d * value * value).all()
 
 
 def test_squared_distances_are_exact_up_to_the_largest_dimension() -> None:
     square = 32767 * 32767 * ((1 << 31) - 1)
     opposite: Int64 = np.array([[square, -square], [-square, square]], dtype=np.int64)
-    assert products.squared_distances(opposite).tolist() == [[0, 4 * square], [4 * square, 0]]
+    assert squared_distances(opposite).tolist() == [[0, 4 * square], [4 * square, 0]]
 
 
 def test_a_krum_score_past_64_bits_is_exact() -> None:
     far: Int64 = np.diag(np.full(5, 1 << 62, dtype=np.int64))
-    assert krum_scores(far, f=0) == [3 << 63] * 5
+    assert krum_scores(squared_distances(far), f=0) == [3 << 63] * 5
 
 
 def test_rows_at_opposite_ends_of_the_largest_dimension_are_chosen_from() -> None:
@@ -118,23 +120,25 @@ def test_rows_at_opposite_ends_of_the_largest_dimension_are_chosen_from() -> Non
     square = 32767 * 32767 * MAX_DIMENSION
     side = np.where(np.arange(256) < 56, -1, 1)
     products: Int64 = np.outer(side, side).astype(np.int64) * square
-    scores = krum_scores(products, f=0)
+    scores = krum_scores(squared_distances(products), f=0)
     assert scores == [199 * 4 * square] * 56 + [55 * 4 * square] * 200  # a row's farthest is dropped
     assert max(scores) > 1 << 64
-    assert np.flatnonzero(RULES["krum"].select(products, f=0, m=0)).tolist() == [56]  # type: ignore[attr-defined]
-    best = RULES["multi-krum"].select(products, f=0, m=200)  # type: ignore[attr-defined]
-    assert np.flatnonzero(best).tolist() == list(range(56, 256))
+    points = Points(look=lambda transforms, everything: products, count=256, extra=0)
+    assert RULES["krum"].choose(points, numbers=(), f=0, m=0, weights=None).selected == (56,)
+    best = RULES["multi-krum"].choose(points, numbers=(), f=0, m=200, weights=None).selected
+    assert best == tuple(range(56, 256))
     assert _plain_selection(products.tolist(), 0, 200) == list(range(56, 256))
 
 
 # What is refused, and that the bound is said.
 
 
-def test_the_rules_are_those_of_the_rulebook() -> None:
-    assert {name: rule.code for name, rule in RULES.items()} == RULE_NAMES
-    assert [rule.name for rule in RULES.values()] == list(RULES)
-    for rule in RULES.values():
-        assert rule.condition(3, 8) == minimum_counted(rule.code, f=3, m=8)
+def test_rules_and_stages_are_those_of_the_rulebook() -> None:
+    assert set(RULES) == set(RULE_PARAMETERS)
+    assert set(STAGES) == set(STAGE_PARAMETERS)
+    assert {name for name, rule in RULES.items() if rule.is_refutable} == set(RULE_NAMES)
+    assert {name for name, rule in RULES.items() if rule.selects} == SELECTING
+    assert {name for name, rule in RULES.items() if rule.weighs} == {"weighted-mean"}
 
 
 @pytest.mark.parametrize(
@@ -167,8 +171,8 @@ def test_half_of_the_rows_may_not_lie(rule: str, k: int) -> None:
 
 
 def test_an_unknown_rule_lists_those_that_there_are() -> None:
-    with pytest.raises(UnknownNameError, match=r"krum, mean, median, multi-krum, trimmed-mean, weighted-mean.*bulyan"):
-        aggregate("bulyan", matrix([1]), f=0)
+    with pytest.raises(UnknownNameError, match=r"bulyan, centred-clipping, fltrust, .*, weighted-mean, got bullion$"):
+        aggregate("bullion", matrix([1]), f=0)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +220,7 @@ def test_weights_whose_sum_is_too_wide_are_refused() -> None:
         aggregate("weighted-mean", np.zeros((len(weights), 1), dtype=np.int16), f=0, weights=weights)
 
 
-@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if not rule.weighs])
+@pytest.mark.parametrize("rule", [*RULE_NAMES, "centred-clipping:1"][:1] + [*RULE_NAMES][2:])
 def test_a_rule_that_does_not_weigh_does_not_ignore_weights(rule: str) -> None:
     with pytest.raises(MalformedError, match="no weights"):
         aggregate(rule, np.zeros((3, 1), dtype=np.int16), f=0, weights=np.ones(3, dtype=np.int64))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from coordinator.enclave.rules import aggregate, totals
+from coordinator.enclave.rounds import aggregate_counted
+from coordinator.enclave.rules import totals
 from protocol import events as e
 from protocol.checkpoints import SignedCheckpoint
 from protocol.disputes import Family, Verdict, proof_commitment
@@ -201,9 +200,8 @@ class DisputedWorld(RoundWorld):
 
 def openings_of(play: Play) -> Openings:
     """Of the trees that an enclave signs which lies about set leaves and the model at most; not of a weighted rule."""
-    state, computed, spec = play.state, play.computed, play.spec
-    rows = np.stack([state.rows[slot] for slot in sorted(state.entries)])
-    aggregation = aggregate(state.rule, rows, f=spec.f, m=spec.m, weights=None)
+    state, computed = play.state, play.computed
+    rows, aggregation = aggregate_counted(state, computed.set_leaves)
     leaves = leaves_of(
         set_leaves=computed.set_leaves,
         counted=computed.result.counted,

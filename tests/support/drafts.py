@@ -12,9 +12,9 @@ from protocol import trees
 from protocol.fixedpoint import Int32
 from protocol.hashing import sha256
 from protocol.keys import address
-from protocol.messages import Domain, Spec, chain_hash, cohort_hash
+from protocol.messages import Domain, Spec, cohort_hash
 from protocol.outcomes import Reason
-from protocol.rulebook import RULE_NAMES
+from protocol.rulebook import RULE_NAMES, encode_chain
 from scripts.drafts import Draft, Rows, honest, some_rows
 
 COHORT = 9
@@ -44,7 +44,7 @@ def some_spec(rule: str, cohort: tuple[bytes, ...], base: Int32, **changes: Any)
         "cohort": cohort_hash(cohort),
         "enclave": sha256(b"enclave"),
         "rule": int(RULE_NAMES[rule]),
-        "chain": chain_hash(rule),
+        "chain": encode_chain(rule),
         "f": 1,
         "m": 0,
         "min_counted": 3,

@@ -17,8 +17,7 @@ from protocol.events import Action
 from protocol.fixedpoint import encode_model
 from protocol.hashing import sha256
 from protocol.keys import address
-from protocol.messages import chain_hash
-from protocol.rulebook import RULE_NAMES
+from protocol.rulebook import RULE_NAMES, encode_chain
 from protocol.sealing import KEM_X25519
 from protocol.terms import Terms
 from tests.support.anvil import TestChain
@@ -61,7 +60,7 @@ def terms(**changes: object) -> Terms:
     """Median of at least three updates; everybody takes part."""
     values: dict[str, object] = {
         "rule": int(RULE_NAMES["median"]),
-        "chain": chain_hash("median"),
+        "chain": encode_chain("median"),
         "f": 1,
         "m": 0,
         "min_counted": 3,

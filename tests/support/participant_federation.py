@@ -33,9 +33,9 @@ from protocol.events import Action
 from protocol.evidence import RoundEvidence
 from protocol.fixedpoint import Int32, decode_row, encode_model, model_step
 from protocol.hashing import sha256
-from protocol.messages import Claims, Receipt, RoundResult, Spec, chain_hash, cohort_hash
+from protocol.messages import Claims, Receipt, RoundResult, Spec, cohort_hash
 from protocol.outcomes import Outcome, Status, bitmap, encode_outcomes, outcomes_hash
-from protocol.rulebook import Rule
+from protocol.rulebook import Rule, encode_chain
 from protocol.sealing import Payload, parse_payload
 from protocol.seeds import cohort_seed, cut
 from protocol.terms import Terms
@@ -87,7 +87,7 @@ class Federation:
 
     def _found(self) -> None:
         terms = Terms(
-            rule=int(Rule.MEAN), chain=chain_hash("mean"), f=0, m=0, min_counted=1, exponent=-14,
+            rule=int(Rule.MEAN), chain=encode_chain("mean"), f=0, m=0, min_counted=1, exponent=-14,
             dimension=SOFTMAX.dimension, norm_bound=0, weight_cap=1000, optimizer=0, learning_rate=1 << 16, decay=0,
             disclosure=0, budget=10**15, cohort_size=0, windows=WINDOWS,
         )  # fmt: skip

@@ -34,11 +34,10 @@ from protocol.messages import (
     RoundResult,
     Spec,
     Update,
-    chain_hash,
     cohort_hash,
 )
 from protocol.outcomes import Reason, outcomes_hash, parse_outcomes
-from protocol.rulebook import RULE_NAMES
+from protocol.rulebook import RULE_NAMES, encode_chain
 from protocol.sealing import KEM_X25519
 from protocol.seeds import cohort_seed, cut, sample_cohort
 from protocol.terms import Terms
@@ -70,7 +69,7 @@ def terms(rule: str = "median", **changes: Any) -> Terms:
     """Terms of these tests; a test changes some."""
     values: dict[str, Any] = {
         "rule": int(RULE_NAMES[rule]),
-        "chain": chain_hash(rule),
+        "chain": encode_chain(rule),
         "f": 1,
         "m": 0,
         "min_counted": 3,

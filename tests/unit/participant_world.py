@@ -14,8 +14,8 @@ from participant.trainers import TrainerSetup
 from protocol import keys
 from protocol.charter import Charter
 from protocol.hashing import sha256
-from protocol.messages import Domain, Receipt, Spec, chain_hash, cohort_hash
-from protocol.rulebook import Rule
+from protocol.messages import Domain, Receipt, Spec, cohort_hash
+from protocol.rulebook import Rule, encode_chain
 from protocol.sealing import KEM_X25519
 
 FEDERATION = sha256(b"federation")
@@ -47,7 +47,7 @@ SPEC = Spec(
     cohort=cohort_hash(COHORT),
     enclave=ENCLAVE,
     rule=int(Rule.MEAN),
-    chain=chain_hash("mean"),
+    chain=encode_chain("mean"),
     f=0,
     m=0,
     min_counted=1,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol import keys
-from protocol.messages import Claims, Domain, Spec, Update, chain_hash, cohort_hash
+from protocol.messages import Claims, Domain, Spec, Update, cohort_hash
+from protocol.rulebook import encode_chain
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 
@@ -43,7 +44,7 @@ SPEC = Spec(
     cohort=cohort_hash(COHORT),
     enclave=some("enclave"),
     rule=4,
-    chain=chain_hash("trimmed-mean"),
+    chain=encode_chain("trimmed-mean"),
     f=1,
     m=0,
     min_counted=3,

@@ -22,8 +22,9 @@ from protocol.charter import Charter
 from protocol.encoding import decode_map, encode
 from protocol.errors import VerificationError, VeriflockError
 from protocol.hashing import sha256
-from protocol.messages import ZERO, Receipt, RoundResult, Spec, Update, chain_hash, cohort_hash
+from protocol.messages import ZERO, Receipt, RoundResult, Spec, Update, cohort_hash
 from protocol.outcomes import Reason, Status
+from protocol.rulebook import encode_chain
 from protocol.sealing import Payload
 from protocol.terms import Terms
 
@@ -147,7 +148,7 @@ class Host:
             cohort=cohort_hash(COHORT),
             enclave=self.hello["enclave"],
             rule=numbers[rule],
-            chain=chain_hash(rule),
+            chain=encode_chain(rule),
             f=1,
             m=0,
             min_counted=1,
@@ -408,13 +409,16 @@ def test_a_round_is_opened_once_and_never_again_with_another_spec(host: Host) ->
     [
         ({"optimizer": 1}, "Policy"),
         ({"optimizer": 2}, "Policy"),
-        ({"rule": 0}, "UnknownName"),
-        ({"rule": 7}, "UnknownName"),
+        ({"rule": 0}, "SpecMismatch"),
+        ({"rule": 7}, "SpecMismatch"),
+        ({"chain": bytes(32)}, "UnknownName"),
+        ({"rule": 0, "chain": encode_chain("fltrust")}, "Policy"),
+        ({"rule": 0, "chain": encode_chain("nnm+krum"), "f": 1, "min_counted": 4}, "Policy"),
         ({"rule": 3}, "SpecMismatch"),
         ({"dimension": D + 1}, "SpecMismatch"),
         ({"exponent": 120}, "Range"),
         ({"weight_cap": 1 << 24}, "Policy"),
-        ({"rule": 2, "chain": chain_hash("weighted-mean"), "weight_cap": 0}, "Policy"),
+        ({"rule": 2, "chain": encode_chain("weighted-mean"), "weight_cap": 0}, "Policy"),
     ],
 )
 def test_what_this_version_does_not_do_is_refused_before_anything_is_sealed(

@@ -174,10 +174,6 @@ def test_an_enclave_is_named_by_432_bytes() -> None:
             messages.enclave_id(bytes(length))
 
 
-def test_the_chain_is_the_hash_of_the_rules_string() -> None:
-    assert messages.chain_hash("nnm+krum") == keccak256(b"nnm+krum")
-
-
 @pytest.mark.parametrize("vector", vectors("messages/claims.json"), ids=lambda v: str(v["epoch"]))
 def test_claims_and_report_data_are_those_of_the_vector(vector: dict[str, Any]) -> None:
     names = (item.name for item in dataclasses.fields(messages.Claims))

@@ -32,12 +32,12 @@ library Rulebook {
 
     /// @notice Whether predicates apply: the number names a rule, and the string names the same.
     function isRefutable(uint8 rule, bytes32 chain) internal pure returns (bool) {
-        if (rule == MEAN) return chain == keccak256("mean");
-        if (rule == WEIGHTED_MEAN) return chain == keccak256("weighted-mean");
-        if (rule == MEDIAN) return chain == keccak256("median");
-        if (rule == TRIMMED_MEAN) return chain == keccak256("trimmed-mean");
-        if (rule == KRUM) return chain == keccak256("krum");
-        return rule == MULTI_KRUM && chain == keccak256("multi-krum");
+        if (rule == MEAN) return chain == "mean";
+        if (rule == WEIGHTED_MEAN) return chain == "weighted-mean";
+        if (rule == MEDIAN) return chain == "median";
+        if (rule == TRIMMED_MEAN) return chain == "trimmed-mean";
+        if (rule == KRUM) return chain == "krum";
+        return rule == MULTI_KRUM && chain == "multi-krum";
     }
 
     /// @notice Whether the rule keeps whole rows; these are also the rules that need a Gram tree.

@@ -1,173 +1,127 @@
-"""Rules that look at one coordinate at a time: mean, weighted mean, median, trimmed mean.
+"""Rules that look at one coordinate at a time: mean, weighted mean, median, trimmed mean, mean around the median.
 
-Responsible for: the exact value of every coordinate of the aggregate, and the range of values that it was made of.
-Must not know:   neighbouring coordinates, running totals, trees.
+Responsible for: which ranks or weights make a coordinate of the aggregate.
+Must not know:   how ranks are found (plan.py, kernels/), neighbouring coordinates, running totals, trees.
 
-Every rule ranks values by (value, slot).  Equal values are interchangeable in a sum, and `kept` looks at values only,
-so the slot never decides anything here, and sorting by value alone gives the same bits.
+Every rule ranks values by (value, place).  Equal values are interchangeable in a sum, and `kept` looks at values only,
+so the place never decides anything here.
 
-Spec: docs/protocol.md (numbers; rules), docs/rules.md.  Reference: tests/property/reference_rules.py.
+Spec: docs/rules.md.  Reference: verifier/replay.py.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import NamedTuple
-
-import numpy as np
-
-from coordinator.enclave.rules.base import Aggregation, AggregationRule, blocks
-from protocol.fixedpoint import Int16, Int64
-from protocol.rulebook import Rule
+from coordinator.enclave.rules.base import AggregationRule, Choice
+from coordinator.enclave.rules.plan import Ranks, Weighted, Window
+from coordinator.enclave.rules.points import Points
+from protocol.fixedpoint import Int64
 
 
-class Columns(NamedTuple):
-    """What a rule made of one block of b coordinates."""
-
-    aggregate: Int64  # (b,)
-    low: Int16 | None  # (b,)
-    high: Int16 | None  # (b,)
-
-
-class CoordinateWise(AggregationRule):
-    """A rule that is one function of a block of columns; blocks (and so shards) can be taken in any order."""
-
-    refutable = True
-
-    @abstractmethod
-    def columns(self, block: Int16, *, f: int, weights: Int64 | None) -> Columns:
-        """The rule on one block, (k, b) int16."""
-
-    def combine(self, rows: Int16, *, f: int, m: int, weights: Int64 | None) -> Aggregation:
-        k, d = rows.shape
-        aggregate = np.empty(d, dtype=np.int32)
-        low, high = np.empty(d, dtype=np.int16), np.empty(d, dtype=np.int16)
-        ranked = True
-        for block in blocks(k, d):
-            values = self.columns(rows[:, block], f=f, weights=weights)
-            # Never saturates: a mean of int16 times 2**15 lies in [-2**30, 2**30).
-            aggregate[block] = values.aggregate
-            if values.low is None or values.high is None:
-                ranked = False
-            else:
-                low[block], high[block] = values.low, values.high
-        return Aggregation(
-            aggregate=aggregate,
-            selected=np.ones(k, dtype=np.bool_),
-            weights=np.zeros(k, dtype=np.uint32) if weights is None else weights.astype(np.uint32),
-            low=low if ranked else None,
-            high=high if ranked else None,
-            gram=None,
-        )
-
-
-class Mean(CoordinateWise):
+class Mean(AggregationRule):
     """The mean of all rows.
 
-    Formula:   a = floorDiv(2**15 * sum q_i, k).
+    Formula:   a = floorDiv(2**15 * sum v_i, S k).
     Condition: k >= 1; tolerates nobody who lies (f is not used).
     Kept:      every coordinate of every row.
     Ties:      none, no value is ranked.
-    Bounds:    |2**15 * sum q_i| <= k * 2**30 fits int64 for k < 2**33.
+    Bounds:    |2**15 * sum v_i| < 2**30 * S k fits int64 for S k < 2**33.
     Ledger:    can refute it (a coordinate of the aggregate).
     Source:    McMahan et al., AISTATS 2017, algorithm 1, with equal weights.
     """
 
     name = "mean"
-    code = Rule.MEAN
     paper = "McMahan et al., AISTATS 2017 (equal weights)"
 
-    def columns(self, block: Int16, *, f: int, weights: Int64 | None) -> Columns:
-        return Columns(mean_of(block.sum(axis=0, dtype=np.int64), block.shape[0]), None, None)
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        return Choice(combination=mean_of(tuple(range(points.k)), points))
 
 
-class WeightedMean(CoordinateWise):
+class WeightedMean(AggregationRule):
     """The mean of all rows by capped sample counts: the literature's FedAvg.
 
-    Formula:   a = floorDiv(2**15 * sum s_i * q_i, sum s_i), s_i = min(samples_i, weightCap) < 2**24.
+    Formula:   a = floorDiv(2**15 * sum s_i * v_i, sum s_i), s_i = min(samples_i, weightCap) < 2**24.
     Condition: k >= 1, every s_i >= 1; tolerates nobody who lies (f is not used), the cap bounds what one can claim.
+               Behind stages that clip, not behind those that mix.
     Kept:      every coordinate of every row.
     Ties:      none, no value is ranked.
-    Bounds:    |sum s_i * q_i| < 2**53 for sum s_i < 2**38, so that a float64 matrix product is exact in any order.
-               2**15 times it may pass 2**63, so quotient and rest are divided apart (`mean_of_wide`).
+    Bounds:    |sum s_i * v_i| < 2**53 for sum s_i < 2**38.  2**15 times it may pass 2**63, so quotient and rest are
+               divided apart.
     Ledger:    can refute it (a coordinate of the aggregate; a weight).
     Source:    McMahan et al., AISTATS 2017, algorithm 1.
     """
 
     name = "weighted-mean"
-    code = Rule.WEIGHTED_MEAN
     paper = "McMahan et al., AISTATS 2017"
     weighs = True
 
-    def columns(self, block: Int16, *, f: int, weights: Int64 | None) -> Columns:
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         if weights is None:
             raise TypeError("weighted mean without weights")
-        sums = (weights.astype(np.float64) @ block.astype(np.float64)).astype(np.int64)  # (b,)
-        return Columns(mean_of_wide(sums, int(weights.sum())), None, None)
+        by_place = tuple(int(weight) for weight in weights.tolist())
+        return Choice(combination=Weighted(weights=by_place, shift=15, divisor=points.scale * sum(by_place)))
 
 
-class Median(CoordinateWise):
+class Median(AggregationRule):
     """The coordinate-wise median; of an even count, the mean of the two middle values.
 
-    Formula:   a = (x + y) * 2**14, x and y of rank floor((k - 1) / 2) and floor(k / 2) from 0; odd k: x = y.
+    Formula:   a = floorDiv(2**15 * (x + y), 2 S), x and y of rank floor((k - 1) / 2) and floor(k / 2) from 0; of odd k
+               the same.
     Condition: k >= 2f + 1.
     Kept:      values in [x, y].
-    Ties:      ranked by (value, slot); equal values give the same a.
-    Bounds:    |(x + y) * 2**14| <= 2**30.
+    Ties:      ranked by (value, place); equal values give the same a.
     Ledger:    can refute it (a coordinate of the aggregate).
     Source:    Yin et al., ICML 2018, definition 1.
     """
 
     name = "median"
-    code = Rule.MEDIAN
     paper = "Yin et al., ICML 2018, definition 1"
 
-    def columns(self, block: Int16, *, f: int, weights: Int64 | None) -> Columns:
-        k = block.shape[0]
-        ordered = sorted_columns(block)  # (b, k)
-        low, high = ordered[:, (k - 1) // 2], ordered[:, k // 2]
-        return Columns((low.astype(np.int64) + high) << 14, low, high)
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        return Choice(combination=Ranks(first=(points.k - 1) // 2, last=points.k // 2, scale=points.scale))
 
 
-class TrimmedMean(CoordinateWise):
-    """The coordinate-wise mean without the f smallest and the f largest values.
+class TrimmedMean(AggregationRule):
+    """The mean of what is left after dropping the f smallest and the f largest values of every coordinate.
 
-    Formula:   a = floorDiv(2**15 * sum of the values of rank f .. k - f - 1 (from 0), k - 2f).
+    Formula:   a = floorDiv(2**15 * sum of the values of ranks f .. k - f - 1, S (k - 2f)); f per side, not f in all.
     Condition: k >= 2f + 1.
-    Kept:      values in [value of rank f, value of rank k - f - 1].
-    Ties:      ranked by (value, slot); equal values give the same sum, and all that lie in the range count as kept.
-    Bounds:    |2**15 * sum| <= k * 2**30 fits int64 for k < 2**33.  The kept values are added, never "sum minus
-               extremes": integers would forgive that, the floats of others do not.
+    Kept:      values from the smallest to the largest of these ranks (a dropped value that equals one of them, too).
+    Ties:      ranked by (value, place); equal values give the same sum whichever is dropped.
+    Bounds:    the sum of the kept values themselves, never the sum of all minus the ends: integers would forgive that,
+               the floats of others do not.
     Ledger:    can refute it (a coordinate of the aggregate).
     Source:    Yin et al., ICML 2018, definition 2, with beta = f / k.
     """
 
     name = "trimmed-mean"
-    code = Rule.TRIMMED_MEAN
     paper = "Yin et al., ICML 2018, definition 2"
 
-    def columns(self, block: Int16, *, f: int, weights: Int64 | None) -> Columns:
-        k = block.shape[0]
-        kept = sorted_columns(block)[:, f : k - f]  # (b, k - 2f)
-        return Columns(mean_of(kept.sum(axis=1, dtype=np.int64), k - 2 * f), kept[:, 0], kept[:, -1])
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        return Choice(combination=Ranks(first=f, last=points.k - f - 1, scale=points.scale))
 
 
-def mean_of(sums: Int64, count: int) -> Int64:
-    """floorDiv(2**15 * sums, count), toward minus infinity; |sums| < 2**48."""
-    return (sums << 15) // count
+class Meamed(AggregationRule):
+    """The mean of the k - f values of every coordinate that are nearest its median.
 
-
-def mean_of_wide(sums: Int64, count: int) -> Int64:
-    """floorDiv(2**15 * sums, count) for |sums| < 2**53 and count < 2**38.
-
-    With sums = Q * count + R, 0 <= R < count, the Q-part is whole: 2**15 * Q + floorDiv(2**15 * R, count).
+    Formula:   with v ascending and x + y twice the median (as for `median`), the values v[s] .. v[s + k - f - 1], s the
+               smallest for which v[s] + v[s + k - f] >= x + y, or f; a = floorDiv(2**15 * sum, S (k - f)).
+    Condition: k >= 2f + 1.
+    Kept:      values from the smallest to the largest of these.
+    Ties:      of two values equally far from the median the smaller is nearer.
+    Ledger:    can't refute it; a replay can.
+    Source:    Xie et al., 2018 (Generalized Byzantine-tolerant SGD), section 4.2.
     """
-    quotient, rest = np.divmod(sums, count)
-    return (quotient << 15) + (rest << 15) // count
+
+    name = "meamed"
+    paper = "Xie et al., 2018, section 4.2"
+
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        window = Window(places=tuple(range(points.k)), count=points.k - f, scale=points.scale)
+        return Choice(combination=window)
 
 
-def sorted_columns(block: Int16) -> Int16:
-    """(k, b) -> (b, k), each column ascending; a copy.  Sorting along the contiguous axis is three times faster."""
-    columns = np.array(block.T, order="C")
-    columns.sort(axis=1)
-    return columns
+def mean_of(places: tuple[int, ...], points: Points) -> Weighted:
+    """floorDiv(2**15 * sum of the rows of these places, S times their number)."""
+    chosen = set(places)
+    weights = tuple(int(place in chosen) for place in range(points.k))
+    return Weighted(weights=weights, shift=15, divisor=points.scale * len(places))

@@ -4,21 +4,24 @@ Responsible for: finding a wrong aggregate, total, selection, weight or inner pr
 Must not know:   the rules' code.  Python's integers and lists only, so that what breaks a kernel (an overflow, a
                  BLAS that is not exact, a vector instruction that is wrong) does not break this too.
 
-Why at all: the host stakes a bond on an enclave whose input it cannot see.
+Why at all: the host stakes a bond on an enclave whose input it cannot see.  What was decided by looking at whole rows
+(neighbours, factors, weights) is taken from the plan: it follows from inner products, which are sampled too.  Only of
+Krum and Multi-Krum alone the choice is made again, because a wrong one can be proven on the ledger.
 
-Spec: docs/protocol.md (enclave).
+Spec: docs/protocol.md (enclave), docs/rules.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import mul
 
-from coordinator.enclave.rules.base import Aggregation
+from coordinator.enclave.rules.accounts import LeafTotals
+from coordinator.enclave.rules.base import Aggregation, Rows
+from coordinator.enclave.rules.plan import Mixed, Plan, Products, Scaled, Weighted
 from protocol.errors import RangeError, VerificationError
-from protocol.fixedpoint import Int16
 from protocol.rulebook import Rule
-from protocol.trees import COLUMN_LEAF, Totals
+from protocol.trees import COLUMN_LEAF
 
 GRAM_BUDGET = 1 << 21
 """Multiplications spent on sampled inner products (about 0.2 s); at least one entry is checked, however long a row."""
@@ -26,57 +29,66 @@ GRAM_BUDGET = 1 << 21
 _SLICE = 1 << 16  # coordinates that are Python integers at the same time
 
 
-def recheck(
-    rows: Int16,
-    aggregation: Aggregation,
-    totals: Totals,
-    rule: Rule,
-    f: int,
-    m: int,
-    leaves_to_check: Sequence[int],
-) -> None:
-    """Recompute sampled leaves of the column tree, the selection and sampled entries of the Gram matrix.
+def recheck(rows: Rows, aggregation: Aggregation, f: int, m: int, leaves: Mapping[int, LeafTotals]) -> None:
+    """Recompute sampled leaves of the column tree, the selection and sampled inner products.
 
     1. Weights: positive where the rule weighs, else zero.  (That they are min(samples, weightCap) the caller knows.)
-    2. Selection: the Gram matrix is symmetric, its sampled entries are inner products (of leaf c: row c mod k with
-       row floor(c / k) mod k, as many as GRAM_BUDGET allows), and the choice follows from it.
-    3. Leaves: the 16 coordinates of the aggregate, and what the leaf adds to every running total.
+    2. Inner products: symmetric, and sampled entries are what they should be (of leaf c: row c mod k with row
+       floor(c / k) mod k, as many as GRAM_BUDGET allows); behind stages that clip, of the clipped rows.
+    3. Selection: of Krum and Multi-Krum alone it follows from these; else every row is selected, or those for which a
+       chosen row stands.
+    4. Leaves: the 16 coordinates of the aggregate, and what the leaf adds to every running total.
 
-    leaves_to_check: leaves in 0 .. ceil(d / 16) - 1, drawn by the caller after the result stands.
+    rows:   (k, d), the rule's further row last where it takes one.
+    leaves: running totals before and at leaves in 0 .. ceil(d / 16) - 1, drawn by the caller after the result stands.
     Raises: VerificationError that names the place, with the expected (plain) and the actual (kernel's) value;
             RangeError for a leaf that there is not.
     """
-    _check_weights(aggregation, rule)
-    _check_selection(rows, aggregation, rule, f, m, leaves_to_check)
-    for leaf in leaves_to_check:
-        _check_leaf(rows, aggregation, totals, rule, f, leaf)
+    _check_weights(aggregation)
+    for products in aggregation.products:
+        _check_products(rows, products, list(leaves))
+    _check_selection(aggregation, f, m)
+    for leaf, totals in leaves.items():
+        _check_leaf(rows, aggregation, totals, f, leaf)
 
 
-def _check_weights(aggregation: Aggregation, rule: Rule) -> None:
+def _check_weights(aggregation: Aggregation) -> None:
+    used = aggregation.plan.combination
     for slot, weight in enumerate(aggregation.weights.tolist()):
-        if rule == Rule.WEIGHTED_MEAN and weight < 1:
-            raise VerificationError(f"weight of row {slot}", check="recheck", expected="at least 1", actual=weight)
-        if rule != Rule.WEIGHTED_MEAN:
+        if not aggregation.chain.is_weighted or not isinstance(used, Weighted):
             _same(f"weight of row {slot}", 0, weight)
+        elif weight < 1:
+            raise VerificationError(f"weight of row {slot}", check="recheck", expected="at least 1", actual=weight)
+        else:
+            _same(f"weight of row {slot}", used.weights[slot], weight)
 
 
-def _check_selection(
-    rows: Int16, aggregation: Aggregation, rule: Rule, f: int, m: int, leaves_to_check: Sequence[int]
-) -> None:
-    k, d = rows.shape
+def _check_products(rows: Rows, products: Products, leaves: Sequence[int]) -> None:
+    k, d = len(rows), len(rows[0])
+    is_matrix = products.values.ndim == 2
+    gram: list[list[int]] = products.values.tolist() if is_matrix else []
+    for i in range(len(gram)):
+        for j in range(i):
+            _same(f"gram entry ({i}, {j})", gram[j][i], gram[i][j])
+    for leaf in leaves[: max(1, GRAM_BUDGET // d)]:
+        i, j = (leaf % k, leaf // k % k) if is_matrix else (leaf % k, leaf % k)
+        found = gram[i][j] if is_matrix else int(products.values[i])
+        _same(f"gram entry ({i}, {j})", _inner_product(rows, products.behind, i, j), found)
+
+
+def _check_selection(aggregation: Aggregation, f: int, m: int) -> None:
+    plan, rule = aggregation.plan, aggregation.chain.number
     selected = [slot for slot, chosen in enumerate(aggregation.selected.tolist()) if chosen]
-    if rule not in (Rule.KRUM, Rule.MULTI_KRUM):
+    k = len(aggregation.selected)
+    if plan.selected is None:
         _same("selected rows", list(range(k)), selected)
+        return
+    if rule not in (Rule.KRUM, Rule.MULTI_KRUM):
+        _same("selected rows", [slot for slot in range(k) if plan.stands[slot] in plan.selected], selected)
         return
     if aggregation.gram is None:
         raise VerificationError("gram matrix", check="recheck", expected="one", actual="none")
     gram: list[list[int]] = aggregation.gram.tolist()
-    for i in range(k):
-        for j in range(i):
-            _same(f"gram entry ({i}, {j})", gram[j][i], gram[i][j])
-    for leaf in leaves_to_check[: max(1, GRAM_BUDGET // d)]:
-        i, j = leaf % k, leaf // k % k
-        _same(f"gram entry ({i}, {j})", _inner_product(rows, i, j), gram[i][j])
     _same("selected rows", _plain_selection(gram, f, 1 if rule == Rule.KRUM else m or k - f), selected)
 
 
@@ -90,59 +102,86 @@ def _plain_selection(gram: list[list[int]], f: int, count: int) -> list[int]:
     return sorted(slot for _, slot in sorted(ranked)[:count])
 
 
-def _check_leaf(rows: Int16, aggregation: Aggregation, totals: Totals, rule: Rule, f: int, leaf: int) -> None:
-    k, d = rows.shape
+def _check_leaf(rows: Rows, aggregation: Aggregation, totals: LeafTotals, f: int, leaf: int) -> None:
+    k, d = len(aggregation.selected), len(rows[0])
     leaves = -(-d // COLUMN_LEAF)
     if not 0 <= leaf < leaves:
         raise RangeError("leaf to check", expected=f"0 to {leaves - 1}", actual=leaf)
-    weights: list[int] = aggregation.weights.tolist()
     selected: list[bool] = aggregation.selected.tolist()
     kept, deviation, alignment = [0] * k, [0] * k, [0] * k
     for coordinate in range(leaf * COLUMN_LEAF, min((leaf + 1) * COLUMN_LEAF, d)):
-        column: list[int] = rows[:, coordinate].tolist()
-        a, low, high = _plain_coordinate(column, rule, f, weights, selected)
+        sent = [int(row[coordinate]) for row in rows]
+        values = _plain_transforms(sent, aggregation.plan)
+        a, low, high = _plain_coordinate(values, aggregation, f)
         _same(f"aggregate at coordinate {coordinate}", a, int(aggregation.aggregate[coordinate]))
         r = max(-32767, min(32767, (a + 2**14) // 2**15))
-        for slot, q in enumerate(column):
-            kept[slot] += selected[slot] and low <= q <= high
+        for slot in range(k):
+            q, standing = sent[slot], values[aggregation.plan.stands[slot]]
+            kept[slot] += selected[slot] and low <= standing <= high
             deviation[slot] += (q - r) ** 2
             alignment[slot] += q * r
-    for name, plain, running in (
-        ("kept", kept, totals.kept),
-        ("deviation", deviation, totals.deviation),
-        ("alignment", alignment, totals.alignment),
+    for name, plain, before, after in (
+        ("kept", kept, totals.before.kept, totals.after.kept),
+        ("deviation", deviation, totals.before.deviation, totals.after.deviation),
+        ("alignment", alignment, totals.before.alignment, totals.after.alignment),
     ):
-        before: list[int] = running[leaf - 1].tolist() if leaf else [0] * k
-        after: list[int] = running[leaf].tolist()
         for slot in range(k):
             _same(f"{name} of row {slot} at leaf {leaf}", before[slot] + plain[slot], after[slot])
 
 
-def _plain_coordinate(
-    column: list[int], rule: Rule, f: int, weights: list[int], selected: list[bool]
-) -> tuple[int, int, int]:
+def _plain_transforms(values: list[int], plan: Plan) -> list[int]:
+    """One column behind the plan's transforms."""
+    for step in plan.transforms:
+        if isinstance(step, Scaled):
+            values = [value * factor >> 16 for value, factor in zip(values, step.factors, strict=True)]
+        else:
+            values = _plain_sums(values, step)
+    return values
+
+
+def _plain_sums(values: list[int], step: Mixed) -> list[int]:
+    return [
+        times * sum(values[place] for place in places) for places, times in zip(step.members, step.times, strict=True)
+    ]
+
+
+def _plain_coordinate(values: list[int], aggregation: Aggregation, f: int) -> tuple[int, int, int]:
     """One coordinate by the rule's definition: the aggregate, the smallest and the largest value kept."""
-    k = len(column)
-    ranked = sorted(column)
-    if rule == Rule.WEIGHTED_MEAN:
-        weighed = sum(weight * q for weight, q in zip(weights, column, strict=True))
-        return 2**15 * weighed // sum(weights), ranked[0], ranked[-1]
-    if rule == Rule.MEDIAN:
+    plan, rule, scale = aggregation.plan, aggregation.chain.rule.name, aggregation.scale
+    ranked = sorted(values)
+    k = len(values)
+    if isinstance(plan.combination, Weighted) and plan.selected is None and rule != "mean":
+        weighted = plan.combination
+        total = sum(weight * value for weight, value in zip(weighted.weights, values, strict=True))
+        a = 2**weighted.shift * total // weighted.divisor
+        return max(-(2**31), min(2**31 - 1, a)), ranked[0], ranked[-1]
+    if rule == "median":
         low, high = ranked[(k - 1) // 2], ranked[k // 2]
-        return (low + high) * 2**14, low, high
-    if rule == Rule.TRIMMED_MEAN:
+        return 2**15 * (low + high) // (2 * scale), low, high
+    if rule == "trimmed-mean":
         ranked = ranked[f : k - f]
-        return 2**15 * sum(ranked) // len(ranked), ranked[0], ranked[-1]
-    # Mean, Krum and Multi-Krum: the mean of the selected rows, kept as a whole.
-    chosen = [q for q, is_selected in zip(column, selected, strict=True) if is_selected]
-    return 2**15 * sum(chosen) // len(chosen), ranked[0], ranked[-1]
+    elif rule in ("meamed", "bulyan"):
+        chosen = sorted(values[place] for place in plan.selected or range(k))
+        twice_median = chosen[(len(chosen) - 1) // 2] + chosen[len(chosen) // 2]
+        keep = len(chosen) - (f if rule == "meamed" else 2 * f)
+        ranked = sorted(sorted(chosen, key=lambda value: (abs(2 * value - twice_median), value))[:keep])
+    elif plan.selected is not None:
+        # Krum, Multi-Krum and the set of least diameter: the mean of the chosen rows, kept as a whole.
+        some = [values[place] for place in plan.selected]
+        return 2**15 * sum(some) // (scale * len(some)), ranked[0], ranked[-1]
+    return 2**15 * sum(ranked) // (scale * len(ranked)), ranked[0], ranked[-1]
 
 
-def _inner_product(rows: Int16, i: int, j: int) -> int:
+def _inner_product(rows: Rows, behind: Sequence[Scaled], i: int, j: int) -> int:
     total = 0
-    for start in range(0, rows.shape[1], _SLICE):
-        stop = start + _SLICE
-        total += sum(map(mul, rows[i, start:stop].tolist(), rows[j, start:stop].tolist()))
+    for start in range(0, len(rows[0]), _SLICE):
+        values = [rows[place][start : start + _SLICE].tolist() for place in (i, j)]
+        for step in behind:
+            values = [
+                [value * step.factors[place] >> 16 for value in line]
+                for place, line in zip((i, j), values, strict=True)
+            ]
+        total += sum(map(mul, *values))
     return total
 
 

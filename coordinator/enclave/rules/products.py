@@ -1,6 +1,6 @@
-"""Exact inner products and squared distances of int16 rows.
+"""Exact inner products of int16 rows, in NumPy.
 
-Responsible for: the Gram matrix, and the distances that follow from it.
+Responsible for: the products of one block of coordinates, by a float64 matrix product that is exact.
 Must not know:   rules, slots, how the matrix grows chunk by chunk in the Gram tree (protocol/trees.py).
 
 Why a float64 matrix product is exact here: a product of two int16 is at most 2**30 in magnitude, so all partial sums
@@ -13,36 +13,27 @@ Spec: docs/protocol.md (numbers; Gram tree).
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from coordinator.enclave.rules.base import check_dimension
 from protocol.fixedpoint import Int16, Int64
 
-_BLOCK_ELEMENTS = 1 << 20
-"""Elements of a float64 block over all rows (8 MiB); keeps a block below 2**22 coordinates for any k."""
+MOST_COORDINATES = 1 << 22
+"""Of a block, so that every sum is exact."""
 
 
-def gram(rows: Int16) -> Int64:
-    """(k, d) int16 -> (k, k) int64, G[i, j] = sum over coordinates of q_i * q_j.
-
-    |G| <= d * 2**30 < 2**62 for d < 2**32.
-    Raises: LengthError.
-    """
-    k, d = rows.shape
-    check_dimension(d)
-    width = max(1, _BLOCK_ELEMENTS // max(k, 1))
-    products = np.zeros((k, k), dtype=np.int64)
-    for start in range(0, d, width):
-        block = rows[:, start : start + width].astype(np.float64)  # (k, width)
-        products += (block @ block.T).astype(np.int64)
-    return products
+def gram_of_block(block: Int16) -> Int64:
+    """(k, b) int16 -> (k, k) int64, G[i, j] = sum over coordinates of q_i * q_j."""
+    _check(block)
+    values = block.astype(np.float64)
+    return np.asarray((values @ values.T).astype(np.int64))
 
 
-def squared_distances(products: Int64) -> npt.NDArray[np.uint64]:
-    """(k, k) Gram matrix of int16 rows -> (k, k) uint64, G_ii + G_jj - 2 * G_ij.
+def norms_of_block(block: Int16) -> Int64:
+    """(k, b) int16 -> (k,) int64, the diagonal of the same."""
+    _check(block)
+    values = block.astype(np.float64)
+    return np.asarray((values * values).sum(axis=1).astype(np.int64))
 
-    Computed modulo 2**64, and exact: a squared distance is below d * 2**32 <= 2**64.
-    """
-    entries = products.astype(np.uint64)
-    squares = np.diagonal(entries)
-    return squares[:, None] + squares[None, :] - (entries << np.uint64(1))
+
+def _check(block: Int16) -> None:
+    if block.shape[1] > MOST_COORDINATES:
+        raise ValueError(f"{block.shape[1]} coordinates in a block of inner products, at most {MOST_COORDINATES}")

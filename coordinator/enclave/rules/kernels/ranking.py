@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, size_of
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once, size_of
 from coordinator.enclave.rules.kernels.mixing import MIX_LANES, MixLists, check_mix, mixed_kernel
 from coordinator.enclave.rules.kernels.networks import Comparator, pruned_network
 from coordinator.enclave.rules.kernels.table import RowTable, over_columns
@@ -92,7 +91,6 @@ def window_block(
 
 
 _Compiled = Callable[..., None]
-_MAX_CODES = 256  # some 20 to 200 KiB each
 
 
 def _what_is_ranked(table: RowTable, lists: MixLists | None) -> tuple[int, str]:
@@ -135,12 +133,12 @@ def _sum_type(count: int, scale: int) -> str:
     return "i32" if count * scale < 1 << 16 else "i64"
 
 
-@lru_cache(_MAX_CODES)
+@made_once
 def _ranked_code(k: int, first: int, last: int, element: str, sum_type: str, has_bounds: bool) -> _Compiled:
     return _compiled(ranked_text(k, first, last, element, sum_type, has_bounds))
 
 
-@lru_cache(_MAX_CODES)
+@made_once
 def _window_code(k: int, count: int, element: str, sum_type: str, has_bounds: bool) -> _Compiled:
     return _compiled(window_text(k, count, element, sum_type, has_bounds))
 

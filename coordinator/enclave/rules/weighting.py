@@ -1,0 +1,175 @@
+"""Rules that are a weighted sum of the rows: geometric median, centred clipping, FLTrust.
+
+Responsible for: the weights, from inner products, by binary64 steps that have one result on every machine.
+Must not know:   coordinates; running totals, trees.
+
+NumPy adds, multiplies, divides and takes roots element by element as IEEE-754 says, without fusing two steps; what must
+have an order (a sum by ascending place) is `accumulate`, which is that order by definition.  No dot product: its order
+is the BLAS library's affair.
+
+Spec: docs/rules.md (weights in Gram space).  Reference: verifier/replay.py.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from coordinator.enclave.rules.base import AggregationRule, Choice
+from coordinator.enclave.rules.plan import Weighted
+from coordinator.enclave.rules.points import Exact, Points, squared_distances
+from protocol.fixedpoint import Int64
+
+Float64 = npt.NDArray[np.float64]
+
+ONE = 1 << 15
+"""The sum of all weights."""
+
+MOST_STEPS = 64
+
+
+class GeometricMedian(AggregationRule):
+    """The point of least summed distance to the rows, by Weiszfeld's steps, smoothed.
+
+    Formula:   a = floorDiv(sum w_i v_i, S); w_i grow like 1 / max(distance of row i to the last point, one unit).
+    Condition: k >= 2f + 1 (f is not used).
+    Kept:      every coordinate of every row.
+    Ties:      none.
+    Bounds:    weights are not negative and sum to 2**15: |a| <= 2**30.
+    Ledger:    can't refute it; a replay can.
+    Source:    Pillutla et al., 2019 (RFA), algorithm 2.
+    """
+
+    name = "geometric-median"
+    paper = "Pillutla et al., 2019"
+
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        found = geometric_median_weights(points.distances(), smoothing=points.scale)
+        return Choice(combination=Weighted(weights=found, shift=0, divisor=points.scale))
+
+
+class CentredClipping(AggregationRule):
+    """From a centre on: the mean of the steps to all rows, each at most so long.
+
+    Formula:   v <- v + (1 / k) sum (v_i - v) min(1, T / ||v_i - v||), from the centre on; a = floorDiv(sum w v, S), w
+               what rows and centre have contributed in the end.
+    Numbers:   T, a norm in an update's unit, and L, the number of steps; without it until no weight changes.
+    Condition: k >= 2f + 1 (f is not used).
+    Kept:      every coordinate of every row.
+    Ties:      none.
+    Bounds:    weights are not negative and sum to 2**15: |a| <= 2**30.
+    Ledger:    can't refute it; a replay can.
+    Source:    Karimireddy et al., ICML 2021, algorithm 2.
+    """
+
+    name = "centred-clipping"
+    paper = "Karimireddy et al., ICML 2021, algorithm 2"
+    extra = "centre"
+
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        radius, steps = (*numbers, MOST_STEPS)[:2]
+        products = points.gram()
+        if not points.extra:  # a centre of zeros has products of zero
+            products = np.pad(products, (0, 1))
+        found = centred_clipping_weights(squared_distances(products), radius=radius * points.scale, steps=steps)
+        # Without a centre that anybody gave there is no row to weigh: it is zero.
+        return Choice(combination=Weighted(weights=found[: points.count], shift=0, divisor=points.scale))
+
+
+class FlTrust(AggregationRule):
+    """The mean of the rows that point where a trusted row points, each as long as that one.
+
+    Formula:   w_i = max(0, cos(v_i, g)) / sum of these * ||g|| / ||v_i||; a = saturate32(floorDiv(sum w_i v_i, S)).
+    Condition: k >= 1, and a trusted row g; tolerates any number of liars as far as g can be trusted (f is not used).
+    Kept:      every coordinate of every row.
+    Ties:      none.
+    Bounds:    2**15 ||g|| bounds the sum of |w_i v_i| per coordinate: below 2**47.
+    Ledger:    can't refute it; a replay can.
+    Source:    Cao et al., NDSS 2021, algorithm 2.
+    """
+
+    name = "fltrust"
+    paper = "Cao et al., NDSS 2021"
+    extra = "trusted"
+
+    def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
+        found = fltrust_weights(points.gram())
+        combination = Weighted(weights=(*found, 0), shift=0, divisor=points.scale, saturates=True)
+        return Choice(combination=combination)
+
+
+def geometric_median_weights(distances: Exact, *, smoothing: int) -> tuple[int, ...]:
+    """(k, k) squared distances -> k weights in 2**-15.
+
+    smoothing: the least distance that a row is taken to have.
+    """
+    far = distances.astype(np.float64)
+    k = far.shape[0]
+    least = np.float64(smoothing**2)
+    weights = np.full(k, 1.0 / k)
+    before = q15(weights)
+    for _ in range(MOST_STEPS):
+        to_point = _squared_distances_to(far, weights)
+        nearness = 1.0 / np.sqrt(np.maximum(to_point, least))
+        weights = nearness / in_order(nearness)
+        after = q15(weights)
+        if after == before:
+            break
+        before = after
+    return before
+
+
+def centred_clipping_weights(distances: Exact, *, radius: int, steps: int) -> tuple[int, ...]:
+    """(k + 1, k + 1) squared distances of the rows and, last, the centre -> k + 1 weights in 2**-15."""
+    far = distances.astype(np.float64)
+    k = far.shape[0] - 1
+    longest = np.float64(radius)
+    weights = np.zeros(k + 1)
+    weights[k] = 1.0
+    before = q15(weights)
+    for _ in range(steps):
+        lengths = np.sqrt(np.maximum(_squared_distances_to(far, weights)[:k], 0.0))
+        shares = np.ones(k)
+        is_long = lengths > longest
+        shares[is_long] = longest / lengths[is_long]
+        weights = weights * (1.0 - in_order(shares) / k)
+        weights[:k] += shares / k
+        after = q15(weights)
+        if after == before:
+            break
+        before = after
+    return before
+
+
+def fltrust_weights(products: Exact) -> tuple[int, ...]:
+    """(k + 1, k + 1) inner products of the rows and, last, the trusted one -> k weights in 2**-15, of any sum."""
+    inner = products.astype(np.float64)
+    norms = np.sqrt(np.diagonal(inner))
+    along = inner[:-1, -1]
+    points_there = along > 0
+    scores = np.zeros(len(along))
+    scores[points_there] = along[points_there] / (norms[:-1][points_there] * norms[-1])
+    total = in_order(scores)
+    if total == 0.0:
+        return (0,) * len(scores)
+    weights = np.zeros(len(scores))
+    weights[points_there] = (scores[points_there] / total) * (norms[-1] / norms[:-1][points_there])
+    return tuple(int(weight) for weight in np.floor(weights * ONE).tolist())
+
+
+def q15(weights: Float64) -> tuple[int, ...]:
+    """Integers that sum to 2**15: each rounded down, what is missing given to the largest, the lower place first."""
+    found = [int(weight) for weight in np.floor(weights * ONE).tolist()]
+    found[found.index(max(found))] += ONE - sum(found)
+    return tuple(found)
+
+
+def in_order(values: Float64) -> np.float64:
+    """The sum, by ascending place."""
+    return np.float64(np.add.accumulate(values)[-1])
+
+
+def _squared_distances_to(far: Float64, weights: Float64) -> Float64:
+    """Of all points to their weighted mean: p_i - c / 2, p_i = sum_j w_j D_ij, c = sum_i w_i p_i; weights sum to 1."""
+    to_all = np.add.accumulate(weights[:, None] * far, axis=0)[-1]  # by ascending j; far is symmetric
+    return np.asarray(to_all - in_order(weights * to_all) / 2.0)
