@@ -1,12 +1,14 @@
-"""What kernels refuse, and the networks that they are made from."""
+"""What kernels refuse, the networks that they are made from, and that they are made once."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 import pytest
 
+from coordinator.enclave.rules.kernels.assembly import made_once
 from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
 from coordinator.enclave.rules.kernels.networks import pruned_network, sorting_network
 from coordinator.enclave.rules.kernels.products import gram
@@ -138,3 +140,17 @@ def test_a_list_names_the_rows_left_out_where_these_are_fewer() -> None:
     lists = MixLists.of(np.array([[True, True, False, True, True], [True, False, False, False, True]]))
     assert lists.is_complement.tolist() == [True, False]
     assert (lists.offsets.tolist(), lists.indices.tolist()) == ([0, 1, 3], [2, 0, 4])
+
+
+def test_code_that_many_threads_ask_for_is_made_once() -> None:
+    made = []
+
+    @made_once
+    def make(name: str) -> list[str]:
+        made.append(name)
+        return [name]
+
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(make, ["a", "b"] * 50))
+    assert sorted(made) == ["a", "b"]
+    assert all(result is results[index % 2] for index, result in enumerate(results))

@@ -6,10 +6,34 @@ Must not know:   rules, rows, how text becomes machine code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from threading import Lock
+from typing import ParamSpec, TypeVar
+
 from protocol.native import WIDE
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ATTRIBUTES = f"attributes #0 = {{ nounwind {WIDE} }}\n"
 """What every kernel's function ends with."""
+
+
+_MAX_CODES = 256  # of one kind; each is some 5 to 200 KiB
+
+
+def made_once(make: Callable[P, T]) -> Callable[P, T]:
+    """A function that keeps what it made, and makes it once when many threads ask for it at the same time."""
+    kept: Callable[P, T] = lru_cache(_MAX_CODES)(make)  # type: ignore[assignment]  # all arguments are hashable
+    lock = Lock()
+
+    @wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        with lock:
+            return kept(*args, **kwargs)
+
+    return made
 
 
 class Lines:

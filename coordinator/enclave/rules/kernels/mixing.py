@@ -11,13 +11,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
 from coordinator.enclave.rules.kernels.table import Kernel, RowTable, over_columns
 from protocol.errors import LengthError, MalformedError
 from protocol.fixedpoint import Int32
@@ -121,7 +120,7 @@ def on_cache_lines(count: int) -> Int32:
     return room[skipped : skipped + count]
 
 
-@cache
+@made_once
 def _code() -> Code:
     return Code(mix_text())
 
@@ -129,12 +128,12 @@ def _code() -> Code:
 _LISTS = (ctypes.c_void_p, *[ctypes.c_int64] * 4, *[ctypes.c_void_p] * 4)
 
 
-@cache
+@made_once
 def _mix_code() -> Callable[..., None]:
     return _code().function("mix", *_LISTS, ctypes.c_void_p, ctypes.c_int64)
 
 
-@cache
+@made_once
 def _mixed_code() -> Callable[..., None]:
     pointer = ctypes.c_void_p
     return _code().function("mix_then", *_LISTS, pointer, pointer, pointer, ctypes.c_double, pointer)

@@ -19,7 +19,7 @@ from functools import cache
 
 import numpy as np
 
-from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
 from coordinator.enclave.rules.kernels.table import RowTable
 from protocol.errors import LengthError, MalformedError, RangeError
 from protocol.fixedpoint import Int64
@@ -94,7 +94,7 @@ def _pairs(fours: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint32]]:
     return np.array(order, dtype=np.uint32)
 
 
-@cache
+@made_once
 def _code() -> Callable[..., None]:
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     code = Code(products_text())

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines
+from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
 from coordinator.enclave.rules.kernels.table import RowTable, over_columns
 from protocol.errors import LengthError, RangeError
 from protocol.fixedpoint import Int16, Int32, Int64
@@ -73,13 +72,13 @@ def scaled_block(table: RowTable, start: int, stop: int, *, factors: Int32, out:
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64
 
 
-@cache
+@made_once
 def _sum_code(element: str, sum_type: str, is_plain: bool) -> Callable[..., None]:
     code = Code(sum_text(element, sum_type, is_plain))
     return code.function("kernel", _POINTER, _INTEGER, _INTEGER, _POINTER, _POINTER)
 
 
-@cache
+@made_once
 def _scale_code() -> Callable[..., None]:
     return Code(scale_text()).function("kernel", _POINTER, _INTEGER, _INTEGER, _POINTER, _POINTER, _INTEGER)
 
