@@ -23,8 +23,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         (("participant", "histogram", "--sead", "1"), "there are --data, --dataset, --participants, --seed, --split"),
         (
             ("nonsense",),
-            "there are consortium, coordinator, dispute, doctor, export, measure, participant, platform, quote, verify,"
-            " version",
+            "there are aggregate, consortium, coordinator, dispute, doctor, export, measure, participant, platform,"
+            " quote, verify, version",
         ),
         (
             ("participant", "train"),
