@@ -45,6 +45,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--ours-only", action="store_true")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--limit", type=float, default=60.0, help="seconds for one call of a peer")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds after which it is not repeated")
     parser.add_argument("--format", choices=("json", "text"), default="text")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--write", action="store_true")
@@ -90,9 +91,8 @@ def lines_here(options: argparse.Namespace) -> Iterator[Line]:
         yield memory_line(**size, rule=rules[0])
         return
     yield {"about": about()}
-    yield from speed_lines(
-        **size, rules=rules, repeats=options.repeats, limit_s=options.limit, ours_only=options.ours_only
-    )
+    how = {"repeats": options.repeats, "limit_s": options.limit, "budget_s": options.budget}
+    yield from speed_lines(**size, rules=rules, ours_only=options.ours_only, **how)
 
 
 def measured(options: argparse.Namespace) -> Iterator[Line]:
@@ -102,7 +102,7 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
         sys.exit("the peers are not there: make peers, or --ours-only")
     groups = [[rule] for rule in options.rules or MEMORY_RULES] if options.memory else [options.rules]
     words = ["--n", options.n, "--f", options.f, "--d", options.d]
-    words += ["--repeats", options.repeats, "--limit", options.limit]
+    words += ["--repeats", options.repeats, "--limit", options.limit, "--budget", options.budget]
     words += ["--ours-only"] * options.ours_only + ["--memory"] * options.memory
     environment = {name: value for name, value in os.environ.items() if name not in SLOWING}
     for rules in groups:

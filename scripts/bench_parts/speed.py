@@ -48,10 +48,8 @@ def about() -> dict[str, Any]:
     }
 
 
-def speed_lines(
-    *, n: int, f: int, d: int, rules: Sequence[str], repeats: int, limit_s: float, ours_only: bool
-) -> Iterator[Line]:
-    """Bounds first, then rule by rule, every implementation."""
+def speed_lines(*, n: int, f: int, d: int, rules: Sequence[str], ours_only: bool, **how: Any) -> Iterator[Line]:
+    """Bounds first, then rule by rule, every implementation.  how: repeats and limits, see `measure`."""
     rows = make_rows(n, f, d)
     floats = as_floats(rows)
     size = {"n": n, "f": f, "d": d}
@@ -59,11 +57,11 @@ def speed_lines(
         # Only the peers' environment has them, and PyTorch is not wanted in a process that measures without.
         from bench_parts.peers import as_vector, peer_calls, torch
     bounds = bound_calls(rows.units, floats, None if ours_only else torch)
-    for name, timing in measure(bounds, repeats=repeats, limit_s=limit_s).items():
+    for name, timing in measure(bounds, **how).items():
         yield _line(BOUNDS, name, timing) | size
     for rule in rules:
         calls = _our_call(rule, rows) | ({} if ours_only else peer_calls(rule, rows, floats))
-        timings = measure(calls, repeats=repeats, limit_s=limit_s)
+        timings = measure(calls, **how)
         if OURS not in calls:
             timings = {OURS: Timing(why_not=NOT_BUILT)} | timings
         for name, timing in timings.items():

@@ -19,8 +19,6 @@ from typing import Any
 
 SLOW_S = 3.0
 """From here on the first call counts too; a faster one is only to warm up."""
-BUDGET_S = 20.0
-"""After so long in one implementation it is not repeated."""
 _SPARE = 0.9  # of the memory that is free
 
 
@@ -58,14 +56,18 @@ class Timing:
     spent: float = 0.0
 
 
-def measure(calls: Mapping[str, Call], *, repeats: int, limit_s: float) -> dict[str, Timing]:
-    """Run all in turn, `repeats` times, after one call each to warm up."""
+def measure(calls: Mapping[str, Call], *, repeats: int, limit_s: float, budget_s: float) -> dict[str, Timing]:
+    """Run all in turn, `repeats` times, after one call each to warm up.
+
+    limit_s:  for one call.
+    budget_s: after so long in one implementation it is not repeated.
+    """
     timings = {name: Timing() for name in calls}
     try:
         for turn in range(repeats + 1):
             for name, call in calls.items():
                 timing = timings[name]
-                if timing.why_not is None and (not timing.seconds or timing.spent < BUDGET_S):
+                if timing.why_not is None and (not timing.seconds or timing.spent < budget_s):
                     _once(call, timing, first=turn == 0, limit_s=limit_s)
     finally:
         for call in calls.values():

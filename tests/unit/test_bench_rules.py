@@ -40,7 +40,7 @@ def test_a_measured_rule_is_spelled_as_in_a_spec(rule: str) -> None:
 
 def test_a_line_says_what_was_measured_of_whom_and_how_often() -> None:
     rules = ["median", "krum"]
-    lines = list(speed_lines(**SIZE, rules=rules, repeats=2, limit_s=10.0, ours_only=True))
+    lines = list(speed_lines(**SIZE, rules=rules, repeats=2, limit_s=10.0, budget_s=10.0, ours_only=True))
     assert [(found["rule"], found["implementation"]) for found in lines] == [
         (BOUNDS, "read-rows"),
         (BOUNDS, "matrix-product"),
@@ -53,7 +53,7 @@ def test_a_line_says_what_was_measured_of_whom_and_how_often() -> None:
 
 
 def test_a_rule_whose_condition_fails_is_a_line_without_seconds() -> None:
-    [*_, found] = speed_lines(**SIZE, rules=["bulyan"], repeats=1, limit_s=10.0, ours_only=True)
+    [*_, found] = speed_lines(**SIZE, rules=["bulyan"], repeats=1, limit_s=10.0, budget_s=10.0, ours_only=True)
     assert (found["seconds"], found["spread"], found["repeats"]) == (None, None, 0)
     assert found["why_not"].startswith("did not finish: TooFewCountedError")
 
@@ -76,7 +76,7 @@ def test_a_call_that_fails_or_takes_too_long_or_is_not_tried_leaves_the_others_t
         raise NotTried("not tried: too many")
 
     runs = {"fine": lambda given: 7, "fails": fails, "loops": loops, "refuses": refuses}
-    timings = measure({name: Call(run=run) for name, run in runs.items()}, repeats=3, limit_s=0.05)
+    timings = measure({name: Call(run=run) for name, run in runs.items()}, repeats=3, limit_s=0.05, budget_s=1.0)
     assert {name: (timing.why_not, len(timing.seconds)) for name, timing in timings.items()} == {
         "fine": (None, 3),
         "fails": ("did not finish: ValueError: not today", 0),
