@@ -285,19 +285,27 @@ def _running_products(rows: Rows, products: Products | None) -> Iterator[npt.NDA
     k, d = _shape(rows)
     total = np.zeros((k, k), dtype=np.int64)
     span = max(1, _GRAM_SPAN_BYTES // (8 * k * k)) * GRAM_CHUNK
-    multiply = products or (lambda start, stop: _exact_products(rows, start, stop))
     for first in range(0, d, span):
         starts = range(first, min(first + span, d), GRAM_CHUNK)
         sums = np.empty((len(starts), k, k), dtype=np.int64)
-
-        def work(chunk: int, starts: range = starts, sums: Int64 = sums) -> None:
-            sums[chunk] = multiply(starts[chunk], min(starts[chunk] + GRAM_CHUNK, d))
-
-        each(work, range(len(starts)))
+        if products is None:
+            for chunk, start in enumerate(starts):  # NumPy's matrix product has threads of its own
+                sums[chunk] = _exact_products(rows, start, start + GRAM_CHUNK)
+        else:
+            _multiply(products, starts, d, sums)
         sums[0] += total
         np.cumsum(sums, axis=0, out=sums)
         total = sums[-1]
         yield sums.astype(">i8").reshape(-1, k)
+
+
+def _multiply(products: Products, starts: range, d: int, sums: Int64) -> None:
+    """(chunks, k, k) sums: the products of each chunk."""
+
+    def work(chunk: int) -> None:
+        sums[chunk] = products(starts[chunk], min(starts[chunk] + GRAM_CHUNK, d))
+
+    each(work, range(len(starts)))
 
 
 def _exact_products(rows: Rows, start: int, stop: int) -> Int64:
