@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
-from coordinator.enclave.rules.kernels.table import Kernel, RowTable, over_columns
+from coordinator.enclave.rules.kernels.table import Kernel, RowTable, on_cache_lines, over_columns
 from protocol.errors import LengthError, MalformedError
 from protocol.fixedpoint import Int32
 from protocol.native import Code
 
-MIX_LANES = 64
-"""Columns that are mixed at a time: 50 rows of them, widened to 32 bits, are 12.5 KiB of the first-level cache."""
+MIX_LANES = 32
+"""Columns that are mixed at a time: 50 rows widened to 32 bits and 50 made are 12.5 KiB of the first-level cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,13 +113,6 @@ class _MixArguments:
         self.values = (lists.k, lists.made, *(array.ctypes.data for array in self._arrays))
 
 
-def on_cache_lines(count: int) -> Int32:
-    """(count,) int32, whatever was there, from the beginning of a cache line."""
-    room = np.empty(count + 16, dtype=np.int32)
-    skipped = -room.ctypes.data % 64 // 4
-    return room[skipped : skipped + count]
-
-
 @made_once
 def _code() -> Code:
     return Code(mix_text())
@@ -162,6 +155,7 @@ br label %loop
 loop:
 %column = phi i64 [%from, %entry], [%next, %made.end]
 %next = add i64 %column, {lanes}
+%ahead = add i64 %next, {lanes}
 br label %row.each
 row.each:
 %r = phi i64 [0, %loop], [%r.next, %row.each]
@@ -170,7 +164,7 @@ row.each:
 %row = load ptr, ptr %place
 %r.room = getelementptr {wide}, ptr %room, i64 %r
 {widen}
-%r.ahead = getelementptr i16, ptr %row, i64 %next
+%r.ahead = getelementptr i16, ptr %row, i64 %ahead
 call void @llvm.prefetch(ptr %r.ahead, i32 0, i32 3, i32 1)
 %all.next = add {wide} %all, {value}
 %r.next = add i64 %r, 1

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 
 from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
-from coordinator.enclave.rules.kernels.table import RowTable
+from coordinator.enclave.rules.kernels.table import RowTable, on_cache_lines
 from protocol.errors import LengthError, MalformedError, RangeError
 from protocol.fixedpoint import Int64
 from protocol.native import Code, each
@@ -63,25 +63,23 @@ def gram_block(table: RowTable, start: int, stop: int) -> Int64:
         largest = max(largest, _add_products(table.padded(stop - rest, stop, _LANES), 0, _LANES, sums))
     if largest > _MAX_MAGNITUDE:
         raise RangeError("value of a row", expected=f"at most {_MAX_MAGNITUDE} in magnitude", actual=-largest)
-    upper = np.triu(sums[: table.k, : table.k])
-    return upper + np.triu(upper, 1).T
+    return np.ascontiguousarray(sums[: table.k, : table.k])
 
 
 _MAX_MAGNITUDE = (1 << 15) - 1
 
 
 def _add_products(table: RowTable, start: int, stop: int, sums: Int64) -> int:
-    """Adds the products of whole vectors of columns to `sums`, upper half; returns the largest magnitude."""
-    rows = sums.shape[0]
-    steps = max(128, min(256, _CACHED_BYTES // (rows * 2 * _LANES)))
-    room = np.zeros(rows * steps * _LANES + _LANES, dtype=np.int16)
-    skipped = -room.ctypes.data % 64 // 2
-    packed = room[skipped:]
+    """Adds the products of whole vectors of columns to `sums`; returns the largest magnitude."""
+    rows, vectors = sums.shape[0], (stop - start) // _LANES
+    steps = min(vectors, max(128, min(256, _CACHED_BYTES // (rows * 2 * _LANES))))
+    packed = on_cache_lines(rows * steps * _LANES // 2)
     maxima = np.zeros(rows + 1, dtype=np.uint32)
     pairs = _pairs(rows // _FOUR)
-    addresses = table.addresses + np.uint64(2 * start)
+    again = np.repeat(table.addresses[-1:], rows - table.k)  # the last four is filled with its last row
+    addresses = np.concatenate((table.addresses, again)) + np.uint64(2 * start)
     places = (array.ctypes.data for array in (packed, maxima, pairs, sums))
-    _code()(addresses.ctypes.data, table.k, (stop - start) // _LANES, steps, *places, len(pairs), rows)
+    _code()(addresses.ctypes.data, vectors, steps, *places, len(pairs), rows)
     return int(maxima[rows])
 
 
@@ -98,13 +96,13 @@ def _pairs(fours: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint32]]:
 def _code() -> Callable[..., None]:
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     code = Code(products_text())
-    return code.function("products", pointer, *[integer] * 3, *[pointer] * 4, *[integer] * 2)
+    return code.function("products", pointer, *[integer] * 2, *[pointer] * 4, *[integer] * 2)
 
 
 def products_text() -> str:
-    """Module whose function `products` goes over all columns block by block: pack, then every tile."""
+    """Module whose function `products` packs block by block, does every tile, and then copies the lower half."""
     return f"""
-define void @products(ptr %rows, i64 %k, i64 %vectors, i64 %steps, ptr %packed, ptr %maxima, ptr %pairs, ptr %sums,
+define void @products(ptr %rows, i64 %vectors, i64 %steps, ptr %packed, ptr %maxima, ptr %pairs, ptr %sums,
                       i64 %count, i64 %width) #0 {{
 entry:
 %largest = getelementptr i32, ptr %maxima, i64 %width
@@ -133,7 +131,7 @@ store i32 %r.max, ptr %r.maxima
 %new = call i32 @llvm.umax(i32 %old, i32 %r.max)
 store i32 %new, ptr %largest
 %r.next = add i64 %r, 1
-%r.more = icmp ult i64 %r.next, %k
+%r.more = icmp ult i64 %r.next, %width
 br i1 %r.more, label %row, label %pair
 pair:
 %p = phi i64 [0, %row], [%p.next, %pair]
@@ -166,7 +164,27 @@ br i1 %p.more, label %pair, label %block.end
 block.end:
 %done.next = add i64 %done, %now
 %more = icmp ult i64 %done.next, %vectors
-br i1 %more, label %block, label %end
+br i1 %more, label %block, label %line
+line:
+%m = phi i64 [0, %block.end], [%m.next, %line.end]
+%m.next = add i64 %m, 1
+%m.skip = mul i64 %m, %width
+br label %mirror
+mirror:
+%n = phi i64 [0, %line], [%n.next, %mirror]
+%n.skip = mul i64 %n, %width
+%upper = add i64 %n.skip, %m
+%lower = add i64 %m.skip, %n
+%upper.place = getelementptr i64, ptr %sums, i64 %upper
+%lower.place = getelementptr i64, ptr %sums, i64 %lower
+%sum = load i64, ptr %upper.place
+store i64 %sum, ptr %lower.place
+%n.next = add i64 %n, 1
+%n.more = icmp ult i64 %n.next, %m.next
+br i1 %n.more, label %mirror, label %line.end
+line.end:
+%m.more = icmp ult i64 %m.next, %width
+br i1 %m.more, label %line, label %end
 end:
 ret void
 }}

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import LengthError, MalformedError
+from protocol.fixedpoint import Int32
 
 Rows = npt.NDArray[Any] | Sequence[npt.NDArray[Any]]
 """k one-dimensional arrays of one type and length d, each contiguous; a (k, d) matrix is such a sequence."""
@@ -112,3 +113,10 @@ def over_columns(
         kernel(last.addresses, lanes, ends)
         for output, end in zip(outputs, ends, strict=True):
             output[..., whole:] = end[..., :rest]
+
+
+def on_cache_lines(count: int) -> Int32:
+    """(count,) int32, whatever was there, from the beginning of a cache line."""
+    room = np.empty(count + 16, dtype=np.int32)
+    skipped = -room.ctypes.data % 64 // 4
+    return room[skipped : skipped + count]
