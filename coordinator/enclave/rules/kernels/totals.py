@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -138,6 +138,8 @@ class _Keeping:
         self.high = None if high is None else np.ascontiguousarray(high)
         self.selected = selected
         self._counts = counts
+        self.way = "counted" if counts is not None else "whole" if low is None else "ranged"
+        """How it is said; a module of totals_text."""
 
     def counted(self, leaves: slice, k: int) -> npt.NDArray[np.uint8] | None:
         """(leaves, k) contiguous, or None where selected, low and high say it.  Raises MalformedError."""
@@ -175,6 +177,7 @@ class _Walk:
 
     def in_spans(self) -> _Sums:
         """Some blocks at a time, on all processors, in machine code; the totals at the end."""
+        _code(self._keeping.way)  # made once, before several threads want it
         total = _Sums(self._k)
         for first in range(0, len(self._tree.blocks), _SPAN):
             total = self._span(first, total)
@@ -263,14 +266,14 @@ def _fast(
     if whole:
         addresses = tree.lines.addresses + np.uint64(2 * start)
         here = [None if v is None else v[start:] for v in vectors]
-        _call(addresses, here, keeping.selected, counted, COLUMN_LEAF, whole, sums, records)
+        _call(addresses, here, keeping, counted, COLUMN_LEAF, whole, sums, records)
     if whole < leaves.stop - leaves.start:  # the last leaf of the tree: zeros past d, of which none is kept
         start = d // COLUMN_LEAF * COLUMN_LEAF
         padded = np.stack([_filled(row[2 * start :].view("<i2"), 0) for row in tree.lines.arrays])
         addresses = np.uint64(padded.ctypes.data) + np.arange(k, dtype=np.uint64) * np.uint64(2 * COLUMN_LEAF)
         here = [None if v is None else _filled(v[start:], fill) for v, fill in zip(vectors, (0, 1, 0), strict=True)]
         rest = (None if counted is None else counted[whole:], d % COLUMN_LEAF, 1)
-        _call(addresses, here, keeping.selected, *rest, sums, None if records is None else records[whole:])
+        _call(addresses, here, keeping, *rest, sums, None if records is None else records[whole:])
 
 
 def _filled(values: npt.NDArray[np.integer], fill: int) -> npt.NDArray[np.integer]:
@@ -282,7 +285,7 @@ def _filled(values: npt.NDArray[np.integer], fill: int) -> npt.NDArray[np.intege
 def _call(
     addresses: npt.NDArray[np.uint64],
     vectors: Sequence[Vector],
-    selected: npt.NDArray[np.bool_],
+    keeping: _Keeping,
     counted: Counted,
     width: int,
     leaves: int,
@@ -293,25 +296,29 @@ def _call(
     aggregate, low, high = vectors
     centre = np.empty(leaves * COLUMN_LEAF, dtype=np.int16)
     squares = np.empty(leaves, dtype=np.uint64)
-    _code("centre")(*_places(aggregate, centre, squares), leaves)
-    kept = "counted" if counted is not None else "whole" if low is None else "ranged"
-    arrays = (addresses, centre, squares, low, high, -selected.astype(np.int32), counted)
-    outputs = _places(sums.kept, sums.sums, records)
-    function = _code(f"{'add' if records is None else 'write'}_{kept}")
-    function(*_places(*arrays), *outputs, width, len(addresses), leaves)
+    code = _code(keeping.way)
+    code.centre(*_places(aggregate, centre, squares), leaves)
+    arrays = (addresses, centre, squares, low, high, -keeping.selected.astype(np.int32), counted)
+    work = code.add if records is None else code.write
+    work(*_places(*arrays, sums.kept, sums.sums, records), width, len(addresses), leaves)
 
 
 def _places(*arrays: npt.NDArray[Any] | None) -> list[int | None]:
     return [None if array is None else array.__array_interface__["data"][0] for array in arrays]
 
 
+class _Functions(NamedTuple):
+    """Of totals_text."""
+
+    centre: Callable[..., None]
+    add: Callable[..., None]
+    write: Callable[..., None]
+
+
 @cache
-def _code(name: str) -> Callable[..., None]:
+def _code(way: str) -> _Functions:
+    code = Code(totals_text.text(way), optimise=False)
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    arguments = [pointer] * 3 + [integer] if name == "centre" else [pointer] * 10 + [integer] * 3
-    return _module().function(name, *arguments)
-
-
-@cache
-def _module() -> Code:
-    return Code(totals_text.text(), optimise=False)
+    walk = [*[pointer] * 10, *[integer] * 3]
+    centre = code.function("centre", *[pointer] * 3, integer)
+    return _Functions(centre, code.function("add", *walk), code.function("write", *walk))

@@ -1,16 +1,16 @@
 """Running totals of the column tree as LLVM assembly.
 
-Responsible for: the text of `centre`, `add_*` and `write_*`, the last two for each way to say what is kept.
+Responsible for: the text of `centre`, `add` and `write`, for each way to say what is kept.
 Must not know:   trees, blocks, threads, Python's arrays.
 
     void centre(ptr aggregate, ptr centre, ptr squares, i64 leaves)
         r of 16 coordinates a leaf, int16, and the running sum of its squares, one uint64 a leaf.
-    void add_KEPT(ptr rows, ptr centre, ptr squares, ptr low, ptr high, ptr selected, ptr counted, ptr kept, ptr sums,
-                  ptr records, i64 width, i64 k, i64 leaves)
+    void add(ptr rows, ptr centre, ptr squares, ptr low, ptr high, ptr selected, ptr counted, ptr kept, ptr sums,
+             ptr records, i64 width, i64 k, i64 leaves)
         To kept (k uint32) and sums (k pairs: deviation, alignment) add what the leaves add.
         rows: k addresses.  selected: k int32, all ones or zero.  counted: (leaves, k) uint8.
         width: coordinates of a leaf that count.
-    void write_KEPT(...)
+    void write(...)
         The same, and after each leaf the totals go to records, (leaves, k) of 20 bytes, big-endian.
 
 deviation = sum q**2 - 2 * sum q * r + sum r**2, modulo 2**64.  A sum of two squares of int16 fits 32 bits without a
@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from protocol.native import WIDE
 
 
-def text() -> str:
-    """The module."""
-    functions = [_function(kept, is_written) for kept in _KEPT for is_written in (False, True)]
-    return f"{_CENTRE}{''.join(functions)}attributes #0 = {{ nounwind {WIDE} }}\n"
+def text(kept: str) -> str:
+    """The module of one way to say what is kept: "counted", "whole" or "ranged"."""
+    functions = _function(kept, is_written=False) + _function(kept, is_written=True)
+    return f"{_CENTRE}{functions}attributes #0 = {{ nounwind {WIDE} }}\n"
 
 
 def _lanes(lanes: Sequence[int]) -> str:
@@ -138,12 +138,12 @@ _WRITE = f"""
 """Sums of one leaf, and the record of it; xx and xr are single numbers here."""
 
 
-def _function(kept: str, is_written: bool) -> str:
+def _function(kept: str, *, is_written: bool) -> str:
     """Rows one by one, so that each is read from its first to its last leaf, and its sums stay in registers."""
     kind, zero = ("i64", "0") if is_written else ("<8 x i64>", "zeroinitializer")
     xx_all, xr_all = ("%xx_now", "%xr_now") if is_written else ("%xx_all", "%xr_all")
     return f"""
-define void @{"write" if is_written else "add"}_{kept}(ptr %rows, ptr %centre, ptr %squares, ptr %low, ptr %high,
+define void @{"write" if is_written else "add"}(ptr %rows, ptr %centre, ptr %squares, ptr %low, ptr %high,
     ptr %selected, ptr %counted, ptr %kept, ptr %sums, ptr %records, i64 %width, i64 %k, i64 %leaves) #0 {{
 entry:
   %last = sub i64 %leaves, 1
