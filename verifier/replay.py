@@ -1,9 +1,13 @@
 """The aggregation, once more: short and obvious, written from the definitions and from nobody's code.
 
-Responsible for: rows in, aggregate, selection, totals and new model out; whole numbers only.
+Responsible for: a chain and rows in, aggregate, selection, totals and new model out.
 Must not know:   the enclave's rules, trees, signatures, or where the rows come from.
 
-Spec: docs/protocol.md sections 1, 5 and 6.  Slow where slow is clearer.
+Spec: docs/rules.md; docs/protocol.md sections 1, 5 and 6.  Slow where slow is clearer.
+
+A chain is worked through in three steps: stages (`replay_stages`), what its rule makes of whole rows, and what of each
+coordinate (`replay_rules`).  `select` to `contributions` are the same piece by piece, for the rules that the ledger can
+refute, by number: a refutation asks what follows from a selection or weights that somebody stated.
 """
 
 from __future__ import annotations
@@ -14,14 +18,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import RangeError, TooFewCountedError
-from protocol.rulebook import Rule
-
-ONE = 1 << 15
-"""The aggregate's unit is 2^15 times finer than an update's."""
+from protocol.errors import LengthError, RangeError
+from protocol.rulebook import RULE_NAMES, Chain, Rule, Step, is_selecting, minimum_counted
+from verifier import replay_exact
+from verifier.replay_rules import (
+    ONE,
+    Choice,
+    aggregated,
+    at_least,
+    choose,
+    is_kept,
+    selection,
+    weighing,
+    window,
+    with_one_more,
+)
+from verifier.replay_stages import Mixed, apply_stages
 
 COLUMN = 16
 """Coordinates in one leaf of the column tree, after each of which the totals are stated."""
+
+BLOCK = 1 << 16
+"""Coordinates at once; leaves don't straddle blocks."""
 
 Rows = NDArray[np.int16]
 Int32 = NDArray[np.int32]
@@ -48,68 +66,76 @@ class Replay:
     """(L, k): inner product with r, accumulated."""
 
 
-def replay(rule: Rule, rows: Rows, *, f: int, m: int, weights: Sequence[int]) -> Replay:
+def replay(
+    chain: Chain,
+    rows: Rows,
+    *,
+    f: int,
+    m: int,
+    weights: Sequence[int] = (),
+    slots: Sequence[int] | None = None,
+    seed: bytes = bytes(32),
+    centre: Rows | None = None,
+    trusted: Rows | None = None,
+) -> Replay:
     """Aggregates the counted rows.
 
     rows:    (k, d) int16, slots ascending.
     f, m:    of the spec; m = 0 means k - f.
-    weights: min(samples, weightCap) of each row; only the weighted mean looks at them.
-    Raises: TooFewCountedError, RangeError (a rule that no replay defines).
+    weights: min(samples, weightCap) of each row; only weighted-mean looks at them.
+    slots:   the rows' slots, which bucketing draws by; 0 to k - 1 where none are given.   seed: bucketing's.
+    centre:  (d,) of centred-clipping; zero where none is given.   trusted: (d,) of fltrust.
+    Raises: TooFewCountedError, LengthError, RangeError (no trusted row, no weight at all, sums past 64 bits).
     """
-    selected = select(rule, rows, f=f, m=m)
-    aggregate = combine(rule, rows, f=f, selected=selected, weights=weights).astype(np.int32)
-    found = contributions(rule, rows, aggregate, f=f, selected=selected)
+    at_least(len(rows), chain.minimum_counted(f=f, m=m))
+    slots = range(len(rows)) if slots is None else [int(slot) for slot in slots]
+    for what, number in (("slots", len(slots)), ("weights", len(weights) if chain.is_weighted else len(rows))):
+        if number != len(rows):
+            raise LengthError(what, expected=len(rows), actual=number)
+    counted = Mixed(rows=rows, scale=1, stands=tuple(range(len(rows))))
+    mixed = apply_stages(chain.stages, counted, f=f, slots=slots, seed=seed)
+    mixed = with_one_more(chain.rule, mixed, centre=centre, trusted=trusted)
+    choice = choose(chain.rule, mixed, f=f, m=m, weights=weights)
+    aggregate, added = _coordinates(chain.rule, rows, mixed, choice, f=f)
     return Replay(
         aggregate=aggregate,
-        selected=selected,
-        kept=found.kept.cumsum(axis=0),
-        deviation=found.deviation.cumsum(axis=0),
-        alignment=found.alignment.cumsum(axis=0),
+        selected=tuple(i for i, place in enumerate(mixed.stands) if place in choice.places),
+        kept=added.kept.cumsum(axis=0),
+        deviation=added.deviation.cumsum(axis=0),
+        alignment=added.alignment.cumsum(axis=0),
     )
 
 
 def select(rule: Rule, rows: Rows, *, f: int, m: int) -> tuple[int, ...]:
-    """Places of the rows that the rule selects, ascending; all where it does not select."""
-    k = len(rows)
-    _at_least(k, 1)
-    if rule not in (Rule.KRUM, Rule.MULTI_KRUM):
-        return tuple(range(k))
-    best = krum_order(rows, f=f)
-    number = 1 if rule is Rule.KRUM else m or k - f
-    _at_least(k, number)
-    return tuple(sorted(best[:number]))
+    """Places of the rows that the rule selects, ascending; all where it does not select.
+
+    Raises: TooFewCountedError.
+    """
+    at_least(len(rows), minimum_counted(rule, f=f, m=m))
+    if not is_selecting(rule):
+        return tuple(range(len(rows)))
+    return choose(Step(_name(rule)), Mixed(rows=rows, scale=1, stands=()), f=f, m=m, weights=()).places
 
 
 def combine(rule: Rule, rows: Rows, *, f: int, selected: Sequence[int], weights: Sequence[int]) -> Int64:
     """(d,) the aggregate, when these places are selected and weigh so much; a coordinate rests on its column alone.
 
-    Raises: TooFewCountedError, RangeError (a rule that no replay defines; no weight at all).
+    Raises: TooFewCountedError, RangeError (a rule that no predicate knows; no weight at all).
     """
+    k = len(rows)
     if rule is Rule.WEIGHTED_MEAN:
-        if sum(weights) == 0:
-            raise RangeError("sum of the weights", expected="at least 1", actual=0)
-        kind = np.int64 if max(weights) < 1 << 24 else object  # a liar's weights are as large as they like
-        each = np.array(weights, dtype=kind)
-        sums = (each[:, None] * rows.astype(kind)).sum(axis=0)
-        return np.asarray(sums * ONE // sum(weights), dtype=np.int64)
-    if rule is Rule.MEDIAN:
-        low, high = kept_range(rule, rows, f=f)
-        return _mean(np.stack([low, high]))
-    if rule is Rule.TRIMMED_MEAN:
-        _at_least(len(rows), 2 * f + 1)
-        return _mean(np.sort(rows, axis=0)[f : len(rows) - f].astype(np.int64))
-    if rule in (Rule.MEAN, Rule.KRUM, Rule.MULTI_KRUM):
-        return _mean(rows[list(selected)].astype(np.int64))
-    raise RangeError("rule to replay", expected="one of rules 1 to 6", actual=int(rule))
+        choice = weighing(weights)
+    elif rule in (Rule.MEDIAN, Rule.TRIMMED_MEAN):
+        choice = Choice(places=tuple(range(k)))
+    else:
+        choice = selection(k, selected)
+    return aggregated(_name(rule), rows, choice, scale=1, f=f)
 
 
 def kept_range(rule: Rule, rows: Rows, *, f: int) -> tuple[Int64, Int64]:
     """(d,) each: the smallest and the largest value that median or trimmed mean keeps of every coordinate."""
-    k = len(rows)
-    first, last = (f, k - f - 1) if rule is Rule.TRIMMED_MEAN else ((k - 1) // 2, k // 2)
-    _at_least(k, 2 * f + 1)
-    ordered = np.sort(rows, axis=0)  # equal values are equal: which slot's is dropped changes no sum
-    return ordered[first].astype(np.int64), ordered[last].astype(np.int64)
+    found = window(_name(rule), rows, f=f)
+    return found.low, found.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,34 +152,8 @@ def contributions(rule: Rule, rows: Rows, aggregate: Int32, *, f: int, selected:
 
     rows: (k, d).   aggregate: (d,).   selected: places of which every coordinate is kept, where the rule keeps rows.
     """
-    wide = rows.astype(np.int64)
-    reference = np.clip((aggregate.astype(np.int64) + ONE // 2) // ONE, -32767, 32767)  # r, (d,)
-    if rule in (Rule.MEDIAN, Rule.TRIMMED_MEAN):
-        low, high = kept_range(rule, rows, f=f)
-        is_kept = ((low <= wide) & (wide <= high)).astype(np.int64)
-    else:
-        is_kept = np.zeros(wide.shape, dtype=np.int64)
-        is_kept[list(selected)] = 1
-    return Contributions(
-        kept=_by_leaf(is_kept),
-        deviation=_by_leaf((wide - reference) ** 2),
-        alignment=_by_leaf(wide * reference),
-    )
-
-
-def krum_order(rows: Rows, *, f: int) -> list[int]:
-    """Places of the rows by (score, slot): the score is the sum of squared distances to the k - f - 2 nearest others.
-
-    Source: Blanchard et al., NeurIPS 2017.
-    """
-    k = len(rows)
-    _at_least(k, 2 * f + 3)
-    wide = rows.astype(np.int64)
-    scores = []
-    for i in range(k):
-        distances = [int(((wide[i] - wide[j]) ** 2).sum()) for j in range(k) if j != i]
-        scores.append(sum(sorted(distances)[: k - f - 2]))
-    return sorted(range(k), key=lambda i: (scores[i], i))
+    places = range(len(rows)) if rule in (Rule.MEDIAN, Rule.TRIMMED_MEAN) else selected
+    return _contributions(rows, aggregate, is_kept(_name(rule), rows, Choice(places=tuple(places)), f=f))
 
 
 def step(base: Int32, aggregate: Int32, *, learning_rate: int, decay: int, exponent: int, model_exponent: int) -> Int32:
@@ -170,13 +170,33 @@ def step(base: Int32, aggregate: Int32, *, learning_rate: int, decay: int, expon
 
 def squared_norm(row: Rows) -> int:
     """What the spec's normBound bounds."""
-    wide = row.astype(np.int64)
-    return int((wide * wide).sum())
+    return replay_exact.squared_norm(row)
 
 
-def _mean(rows: Int64) -> Int64:
-    """floor(sum * 2^15 / count) of every column."""
-    return np.asarray(rows.sum(axis=0) * ONE // len(rows), dtype=np.int64)
+def _coordinates(rule: Step, rows: Rows, mixed: Mixed, choice: Choice, *, f: int) -> tuple[Int32, Contributions]:
+    """(d,) the aggregate, and what every leaf adds to the totals of the counted rows; block after block."""
+    found, added = [], []
+    for start in range(0, rows.shape[1], BLOCK):
+        columns = slice(start, start + BLOCK)
+        block = mixed.rows[:, columns]
+        found.append(aggregated(rule.name, block, choice, scale=mixed.scale, f=f).astype(np.int32))
+        kept = is_kept(rule.name, block, choice, f=f)[list(mixed.stands)]
+        added.append(_contributions(rows[:, columns], found[-1], kept))
+    return np.concatenate(found), Contributions(
+        kept=np.concatenate([one.kept for one in added]),
+        deviation=np.concatenate([one.deviation for one in added]),
+        alignment=np.concatenate([one.alignment for one in added]),
+    )
+
+
+def _contributions(rows: Rows, aggregate: Int32, kept: NDArray[np.bool_]) -> Contributions:
+    wide = rows.astype(np.int64)
+    reference = np.clip((aggregate.astype(np.int64) + ONE // 2) // ONE, -32767, 32767)  # r, (d,)
+    return Contributions(
+        kept=_by_leaf(kept.astype(np.int64)),
+        deviation=_by_leaf((wide - reference) ** 2),
+        alignment=_by_leaf(wide * reference),
+    )
 
 
 def _by_leaf(values: Int64) -> Int64:
@@ -188,6 +208,8 @@ def _by_leaf(values: Int64) -> Int64:
     return np.ascontiguousarray(padded.reshape(k, leaves, COLUMN).sum(axis=2).T)
 
 
-def _at_least(k: int, bound: int) -> None:
-    if k < bound:
-        raise TooFewCountedError("counted updates", expected=f"at least {bound}", actual=k)
+def _name(rule: Rule) -> str:
+    for name, number in RULE_NAMES.items():
+        if number is rule:
+            return name
+    raise RangeError("rule to replay by number", expected="one of rules 1 to 6", actual=int(rule))

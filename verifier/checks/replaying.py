@@ -14,14 +14,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from protocol import signed_leaves
-from protocol.errors import UnavailableError, VerificationError, VeriflockError
+from protocol.errors import MalformedError, UnavailableError, VerificationError, VeriflockError
 from protocol.events import UpdateCommitted
 from protocol.evidence import parse_evidence
 from protocol.fixedpoint import decode_model, decode_row, encode_model
 from protocol.keys import verify
 from protocol.messages import Update
 from protocol.outcomes import ATTESTED_ONLY, Outcome, Reason, Status, bitmap
-from protocol.rulebook import Rule, needs_gram, rule_name
+from protocol.rulebook import Chain, Rule, chain_of, needs_gram
+from protocol.seeds import bucketing_seed
 from protocol.trees import SetLeaf, Totals, column_root, gram_root, model_root, parse_set_leaf, row_root, set_root
 from verifier.checks.opening import expect
 from verifier.evidence import ArtifactSource
@@ -100,7 +101,7 @@ def check_17_admission(case: Case) -> tuple[None, str]:
     """What admission must refuse is not counted: no samples where they weigh, a norm over the bound."""
     leaves, bound = need(case.leaves, 14), case.spec.norm_bound
     for slot in case.counted:
-        if leaves[slot].samples == 0 and case.spec.rule == Rule.WEIGHTED_MEAN:
+        if leaves[slot].samples == 0 and _is_weighted(case):
             raise VerificationError(f"samples of slot {slot}", expected="at least 1", actual=0)
     if not case.is_enough:
         return None, TOO_FEW
@@ -144,18 +145,23 @@ def check_19_aggregate(case: Case) -> tuple[None, str]:
         with published():
             expect("aggregate of the evidence", None, need(case.evidence, 14).aggregate)
         return None, TOO_FEW
-    if case.spec.optimizer != 0 or case.spec.rule == Rule.REPLAY:
-        raise UnavailableError("a rule or optimizer that this verifier does not replay", "use a newer verifier")
-    name, rows, evidence = rule_name(case.spec), need(case.rows, 16), need(case.evidence, 14)
-    weights = [case.weight(slot) for slot in case.counted]
-    found = replay(Rule(case.spec.rule), rows, f=case.spec.f, m=case.spec.m, weights=weights)
+    spec, chain, rows, evidence = case.spec, _chain(case), need(case.rows, 16), need(case.evidence, 14)
+    found = replay(
+        chain,
+        rows,
+        f=spec.f,
+        m=spec.m,
+        weights=[case.weight(slot) for slot in case.counted],
+        slots=case.counted,
+        seed=bucketing_seed(federation=spec.federation, round_id=spec.round_id, set_root=case.result.set_root),
+    )
     case.replay = found  # follows from the rows alone, so the checks after this one don't rest on what is published
     if evidence.aggregate is None:
         raise PublishedError("aggregate of the evidence", expected="one", actual="none")
     with published():
-        raw = _artifacts(case).blob(evidence.aggregate, 4 * case.spec.dimension)
+        raw = _artifacts(case).blob(evidence.aggregate, 4 * spec.dimension)
         _same_vector("aggregate", encode_model(found.aggregate), raw)
-    return None, f"{name} of {len(rows)} rows, bit for bit"
+    return None, f"{chain} of {len(rows)} rows, bit for bit"
 
 
 def check_20_selection(case: Case) -> tuple[None, str]:
@@ -256,8 +262,41 @@ def _outcome(case: Case, place: int, slot: int) -> Outcome:
         kept=int(found.kept[-1, place]),
         deviation=int(found.deviation[-1, place]),
         alignment=alignment,
-        weight=case.weight(slot) if case.spec.rule == Rule.WEIGHTED_MEAN else 0,
+        weight=case.weight(slot) if _is_weighted(case) else 0,
     )
+
+
+def _chain(case: Case) -> Chain:
+    """The chain to replay.
+
+    Raises: UnavailableError (nothing that this verifier knows how to replay), VerificationError and SpecMismatchError
+    (a spec that no enclave may sign a result for).
+    """
+    spec = case.spec
+    if spec.optimizer != 0:
+        raise UnavailableError("an optimizer that this verifier does not replay", "use a newer verifier")
+    try:
+        chain = chain_of(spec)
+    except MalformedError as error:
+        if spec.rule != Rule.REPLAY:
+            raise
+        raise UnavailableError(
+            f"a rule that this verifier does not replay ({error})", "use a newer verifier"
+        ) from error
+    if chain.rule.name == "fltrust":
+        raise UnavailableError("fltrust needs a trusted row, which no round has")
+    least = chain.minimum_counted(f=spec.f, m=spec.m)
+    if spec.rule == Rule.REPLAY and spec.min_counted < least:
+        raise VerificationError("minCounted of the spec", expected=f"at least {least}", actual=spec.min_counted)
+    return chain
+
+
+def _is_weighted(case: Case) -> bool:
+    """Whether rows are weighed by their samples.  A chain that can't be read isn't replayed: only its number counts."""
+    try:
+        return chain_of(case.spec).is_weighted
+    except VeriflockError:
+        return case.spec.rule == Rule.WEIGHTED_MEAN
 
 
 def _same_vector(what: str, expected: bytes, actual: bytes) -> None:

@@ -1,0 +1,52 @@
+"""Rounds whose chain the ledger has no number for: every check holds them all the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from protocol.rulebook import encode_chain, parse_chain
+from protocol.terms import Terms
+from tests.support.verified import bad_news, named, new_world, run
+from tests.support.world import Play, terms
+from verifier.report import Status
+
+CHAINS = ("nnm+krum", "bucketing:2+median", "arc+weighted-mean", "meamed", "geometric-median", "clip:900+mda")
+
+
+def chained(text: str) -> Terms:
+    """As few updates as the chain needs with f = 1."""
+    chain = parse_chain(text)
+    needed = chain.minimum_counted(f=1, m=0)
+    return replace(terms(), rule=int(chain.number), chain=encode_chain(text), min_counted=needed)
+
+
+def test_a_round_of_any_chain_holds(tmp_path: Path) -> None:
+    """One of each, in which slot 3 is absent, so that slots and places differ; and one with too few counted."""
+    with new_world(tmp_path) as world:
+        for text in CHAINS:
+            world.play(chained(text), absent=[3])
+        world.play(chained("bulyan"), absent=[3])
+        world.finish()
+    report = run(tmp_path)
+    assert bad_news(report) == []
+    said = [check.evidence for check in report.checks if check.name == "aggregate"]
+    assert [text.split(" of ")[0] for text in said[:-1]] == list(CHAINS)
+    assert said[-1].startswith("too few counted")
+
+
+def lie_selected(play: Play) -> None:
+    play.sign_as(selected=play.computed.result.counted)
+
+
+def lie_gram(play: Play) -> None:
+    play.sign_as(gram_root=bytes(31) + b"\1")
+
+
+def test_a_lie_about_a_chain_is_found_by_its_check(tmp_path: Path) -> None:
+    with new_world(tmp_path) as world:
+        for lie in (lie_selected, lie_gram):
+            world.play(chained("nnm+krum"), lie=lie)
+        world.finish()
+    assert named(run(tmp_path, 1, 1), Status.REFUTED) == {"selection"}
+    assert named(run(tmp_path, 2, 2), Status.REFUTED) == {"gram"}
