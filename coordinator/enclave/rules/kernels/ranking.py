@@ -28,7 +28,7 @@ from protocol.fixedpoint import Int32
 from protocol.native import Code
 
 MAX_WRITTEN_OUT = 128
-"""Most rows whose network is written out; beyond, code that takes a second to compile gains little over a loop."""
+"""Most rows whose network is written out; beyond, LLVM takes seconds for code that is no more than twice as fast."""
 
 MAX_RANKED_ROWS = 2048
 """Most rows: a vector of each has to fit a thread's stack."""
