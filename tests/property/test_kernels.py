@@ -179,6 +179,9 @@ def test_a_weighted_sum_is_exact(given_rows: tuple[Int16, int, int], kind: str, 
     out = np.full(stop - start, -7, dtype=np.int64 if kind in ("caps", "trust") else np.int32)
     weighted_sum_block(RowTable.of(rows), start, stop, weights=weights, out=out)
     assert np.array_equal(out, weights @ rows[:, start:stop].astype(np.int64))
+    if kind in ("subset", "caps"):  # int32 rows, the sums of others
+        weighted_sum_block(RowTable.of(rows * np.int32(9)), start, stop, weights=weights, out=out)
+        assert np.array_equal(out, 9 * weights @ rows[:, start:stop].astype(np.int64))
     assert np.array_equal(rows, before)
 
 

@@ -17,7 +17,7 @@ from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_bl
 from coordinator.enclave.rules.kernels.table import RowTable
 from protocol import native
 from protocol.errors import LengthError, MalformedError, RangeError
-from protocol.fixedpoint import Int16
+from protocol.fixedpoint import Int16, Int32
 
 needs_llvm = pytest.mark.skipif(not native.is_available(), reason="llvmlite is not installed")
 OUT = np.zeros(8, dtype=np.int32)
@@ -84,6 +84,36 @@ def test_columns_that_rows_have_not_got_are_refused(start: int, stop: int) -> No
 def test_an_output_of_another_length_is_refused() -> None:
     with pytest.raises(LengthError, match="output"):
         ranked_block(RowTable.of(rows()), 0, 8, first=0, last=2, aggregate=OUT[:7])
+
+
+def read_only() -> Int32:
+    array = np.zeros(8, dtype=np.int32)
+    array.flags.writeable = False
+    return array
+
+
+@needs_llvm
+@pytest.mark.parametrize("wrong", [np.zeros(8, np.int16), np.zeros(8, np.int64), OUT.repeat(2)[::2], read_only()])
+def test_an_output_of_another_type_or_layout_is_refused(wrong: Int32) -> None:
+    table, bounds = RowTable.of(rows()), (np.zeros(8, dtype=np.int16), np.zeros(8, dtype=np.int32))
+    with pytest.raises(MalformedError, match="output"):
+        ranked_block(table, 0, 8, first=0, last=2, aggregate=wrong)
+    with pytest.raises(MalformedError, match="output"):
+        window_block(table, 0, 8, count=2, aggregate=OUT, bounds=bounds)
+    with pytest.raises(MalformedError, match="output"):
+        mix_block(table, 0, 8, lists=MixLists.of(np.ones((1, 3), dtype=np.bool_)), out=wrong[None])
+
+
+def test_rows_that_are_not_int16_are_not_multiplied_mixed_or_scaled() -> None:
+    table = RowTable.of(rows().astype(np.int32))
+    with pytest.raises(MalformedError, match="rows"):
+        gram(table)
+    with pytest.raises(MalformedError, match="rows to mix"):
+        mix_block(table, 0, 8, lists=MixLists.of(np.ones((1, 3), dtype=np.bool_)), out=OUT[None])
+    with pytest.raises(MalformedError, match="rows to scale"):
+        scaled_block(table, 0, 8, factors=np.ones(3, dtype=np.int32), out=rows())
+    with pytest.raises(MalformedError, match="sums"):
+        weighted_sum_block(table, 0, 8, weights=np.ones(3, dtype=np.int64), out=np.zeros(8, dtype=np.int16))
 
 
 @needs_llvm

@@ -64,15 +64,15 @@ def mix_block(table: RowTable, start: int, stop: int, *, lists: MixLists, out: I
     Raises: LengthError, MalformedError.
     """
     check_mix(table, lists)
-    if out.shape[0] != lists.made:
-        raise LengthError("rows made", expected=lists.made, actual=out.shape[0])
+    if out.ndim != 2 or out.shape[0] != lists.made:
+        raise LengthError("rows made", expected=lists.made, actual=out.shape)
     before = _MixArguments(lists)
 
     def kernel(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
         made = outputs[0]
         _mix_code()(addresses.ctypes.data, 0, columns, *before.values, made.ctypes.data, made.strides[0] // 4)
 
-    over_columns(table, start, stop, (out,), kernel, lanes=MIX_LANES)
+    over_columns(table, start, stop, (out,), kernel, types=[np.int32], lanes=MIX_LANES)
 
 
 def mixed_kernel(lists: MixLists, then: Callable[..., None], divisor: int) -> Kernel:

@@ -116,14 +116,17 @@ def _run(
     if lists is not None:
         if bounds is not None:
             raise RangeError("bounds of mixed rows", expected=None, actual="two arrays")
-        over_columns(table, start, stop, (aggregate,), mixed_kernel(lists, code, divisor), lanes=MIX_LANES)
+        kernel = mixed_kernel(lists, code, divisor)
+        over_columns(table, start, stop, (aggregate,), kernel, types=[np.int32], lanes=MIX_LANES)
         return
 
-    def kernel(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
+    def ranked(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
         places = [output.ctypes.data for output in outputs] + [None, None]
         code(addresses.ctypes.data, columns, float(divisor), *places[:3])
 
-    over_columns(table, start, stop, (aggregate, *(bounds or ())), kernel, lanes=lanes_of(table.k, table.element))
+    types = [np.dtype(np.int32), *[table.rows[0].dtype] * len(bounds or ())]
+    lanes = lanes_of(table.k, table.element)
+    over_columns(table, start, stop, (aggregate, *(bounds or ())), ranked, types=types, lanes=lanes)
 
 
 def _sum_type(count: int, scale: int) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once
 from coordinator.enclave.rules.kernels.table import RowTable, over_columns
-from protocol.errors import LengthError, RangeError
+from protocol.errors import LengthError, MalformedError, RangeError
 from protocol.fixedpoint import Int16, Int32, Int64
 from protocol.native import Code
 
@@ -30,7 +30,7 @@ def weighted_sum_block(table: RowTable, start: int, stop: int, *, weights: Int64
 
     weights: (k,); rows of weight 0 are not read.
     out:     (stop - start,) written.
-    Raises: LengthError.
+    Raises: LengthError, MalformedError.
     """
     if weights.shape != (table.k,):
         raise LengthError("weights", expected=table.k, actual=weights.shape)
@@ -39,6 +39,8 @@ def weighted_sum_block(table: RowTable, start: int, stop: int, *, weights: Int64
         out[:] = 0
         return
     weights = weights[used]
+    if out.dtype not in (np.int32, np.int64):
+        raise MalformedError("sums", expected="int32 or int64", actual=str(out.dtype))
     element = f"i{8 * out.itemsize}"
     code = _sum_code(table.element, element, bool((weights == 1).all()))
     kept = np.ascontiguousarray(weights.astype(out.dtype))  # modulo 2**32 where that is all that counts
@@ -46,7 +48,7 @@ def weighted_sum_block(table: RowTable, start: int, stop: int, *, weights: Int64
     def kernel(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
         code(addresses.ctypes.data, used.size, columns, kept.ctypes.data, outputs[0].ctypes.data)
 
-    over_columns(table.only(used), start, stop, (out,), kernel, lanes=SUM_LANES)
+    over_columns(table.only(used), start, stop, (out,), kernel, types=[out.dtype], lanes=SUM_LANES)
 
 
 def scaled_block(table: RowTable, start: int, stop: int, *, factors: Int32, out: Int16) -> None:
@@ -54,19 +56,21 @@ def scaled_block(table: RowTable, start: int, stop: int, *, factors: Int32, out:
 
     factors: (k,) int32, each 0 to 2**16.
     out:     (k, stop - start) written; only its last axis needs to be contiguous.
-    Raises: LengthError, RangeError.
+    Raises: LengthError, MalformedError, RangeError.
     """
-    if factors.shape != (table.k,) or out.shape[0] != table.k:
-        raise LengthError("factors, rows made", expected=(table.k, table.k), actual=(factors.size, out.shape[0]))
+    if factors.shape != (table.k,) or out.ndim != 2 or out.shape[0] != table.k:
+        raise LengthError("factors, rows made", expected=(table.k, table.k), actual=(factors.size, out.shape))
     if factors.min() < 0 or factors.max() > 1 << 16:
         raise RangeError("factor", expected="0 to 2**16", actual=(int(factors.min()), int(factors.max())))
-    code, factors = _scale_code(), np.ascontiguousarray(factors)
+    if table.element != "i16":
+        raise MalformedError("rows to scale", expected="int16", actual=table.element)
+    code, factors = _scale_code(), np.ascontiguousarray(factors, dtype=np.int32)
 
     def kernel(addresses: npt.NDArray[np.uint64], columns: int, outputs: Sequence[npt.NDArray[Any]]) -> None:
         places = (factors.ctypes.data, outputs[0].ctypes.data)
         code(addresses.ctypes.data, table.k, columns, *places, outputs[0].strides[0] // 2)
 
-    over_columns(table, start, stop, (out,), kernel)
+    over_columns(table, start, stop, (out,), kernel, types=[np.int16])
 
 
 _POINTER, _INTEGER = ctypes.c_void_p, ctypes.c_int64

@@ -88,20 +88,33 @@ Kernel = Callable[[npt.NDArray[np.uint64], int, Sequence[npt.NDArray[Any]]], Non
 
 
 def over_columns(
-    table: RowTable, start: int, stop: int, outputs: Sequence[npt.NDArray[Any]], kernel: Kernel, *, lanes: int = 0
+    table: RowTable,
+    start: int,
+    stop: int,
+    outputs: Sequence[npt.NDArray[Any]],
+    kernel: Kernel,
+    *,
+    types: Sequence[npt.DTypeLike],
+    lanes: int = 0,
 ) -> None:
     """The kernel over columns [start, stop).
 
     outputs: arrays (..., stop - start) whose last axis is contiguous; each is written whole.
+    types:   what each of them has to be of, since machine code doesn't ask.
     lanes:   columns that the kernel takes at a time; the table's own where 0.
-    Raises: LengthError for columns that the rows haven't got, or an output of another length.
+    Raises: LengthError for columns that the rows haven't got, or an output of another length, MalformedError for an
+    output of another type or layout.
     """
     width = stop - start
     if not 0 <= start <= stop <= table.d:
         raise LengthError("columns", expected=f"a range in 0 to {table.d}", actual=f"{start} to {stop}")
-    for output in outputs:
-        if output.shape[-1] != width or (width > 1 and output.strides[-1] != output.itemsize):
-            raise LengthError("output", expected=f"{width} contiguous columns", actual=output.shape[-1])
+    for output, dtype in zip(outputs, types, strict=True):
+        if output.shape[-1] != width:
+            raise LengthError("output", expected=f"{width} columns", actual=output.shape[-1])
+        is_contiguous = width < 2 or output.strides[-1] == output.itemsize
+        if output.dtype != dtype or not is_contiguous or not output.flags.writeable or not output.flags.aligned:
+            expected = f"contiguous columns of {np.dtype(dtype)} to write to"
+            raise MalformedError("output", expected=expected, actual=f"{output.dtype}, strides {output.strides}")
     lanes = lanes or table.lanes
     rest = width % lanes
     whole = width - rest
