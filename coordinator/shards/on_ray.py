@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from protocol.errors import UnavailableError
+from protocol.errors import UnavailableError, VeriflockError
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -71,7 +71,10 @@ class RayRunner:
         try:
             return self._ray.get(reference, timeout=self._left())
         except exceptions.RayTaskError as error:
-            raise error.cause from None  # what the work raised, without Ray's pages of where
+            if isinstance(error.cause, VeriflockError | UnavailableError | OSError):
+                raise error.cause from None  # what the work raised, without Ray's pages of where
+            said = str(error.cause).partition("\n")[0]
+            raise UnavailableError(f"a worker of Ray failed ({said})", "install this veriflock everywhere") from error
         except exceptions.GetTimeoutError as error:
             raise self._too_late() from error
         except exceptions.RayError as error:

@@ -146,6 +146,19 @@ def test_what_a_worker_refuses_is_refused_in_one_line(ray: Any, tmp_path: Path) 
     assert str(refused.value) == "a coordinate of row 2: expected -32767 to 32767, got -32768"
 
 
+def only_here(part: int) -> int:
+    """Of a module that no worker finds."""
+    return part
+
+
+def test_a_worker_without_the_code_is_named_in_one_line(ray: Any) -> None:
+    runner = RayRunner(ray, workers=2, timeout_s=120)
+    with pytest.raises(UnavailableError) as failed:
+        list(runner.each(only_here, [0]))
+    said = "a worker of Ray failed (System error: No module named 'test_shards'); install this veriflock everywhere"
+    assert str(failed.value) == said
+
+
 # --- nobody else ------------------------------------------------------------------------------------------------------
 
 
