@@ -7,20 +7,25 @@ QUICK := tests/unit tests/property tests/architecture
 MAKEFLAGS += --no-print-directory
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check fix setup gas compile vectors bench peers fuzz slither clean
+.PHONY: demo test check lint quick fix setup gas compile vectors bench peers fuzz slither clean
 
 demo: setup
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-test: setup
+test: setup quick
 	@$(BIN)/python scripts/forge.py test
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(QUICK) tests/conformance tests/faults tests/e2e/test_accuracy.py
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/conformance tests/faults tests/e2e/test_accuracy.py
 	@$(BIN)/python -m pytest -q tests/e2e --ignore tests/e2e/test_accuracy.py
 
-check: setup
+check: lint quick
+
+lint: setup
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+
+# of check and of test: `make check test` runs it once
+quick: setup
 	@$(BIN)/python -m pytest -q -n 2 $(QUICK)
 
 fix: setup

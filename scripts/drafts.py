@@ -203,7 +203,8 @@ def honest(
         state.rows[slot] = row
     state.refusals = dict(refusals or {})
     computed = compute(state, model_exponent=model_exponent, recheck=[])
-    matrix, found = aggregate_counted(state, computed.set_leaves)
+    counted, found = aggregate_counted(state, computed.set_leaves)
+    matrix = np.stack(counted)
     leaves = leaves_of(
         set_leaves=computed.set_leaves,
         counted=computed.result.counted,

@@ -83,7 +83,7 @@ def choose(rule: Step, mixed: Mixed, *, f: int, m: int, weights: Sequence[int]) 
     if rule.name == "geometric-median":
         return Choice(places=everything, weights=replay_weights.geometric_median(table, scale=mixed.scale))
     if rule.name == "centred-clipping":
-        radius, steps = (*rule.numbers, replay_weights.STEPS)[:2]
+        radius, steps = rule.numbers[0], rule.numbers[1] if len(rule.numbers) > 1 else None
         found = replay_weights.centred_clipping(table, scale=mixed.scale, radius=radius, steps=steps)
         return Choice(places=everything, weights=found)
     if rule.name == "bulyan":

@@ -35,14 +35,15 @@ def geometric_median(distances: Table, *, scale: int) -> list[int]:
     return q15(w)
 
 
-def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int = STEPS) -> list[int]:
+def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int | None = None) -> list[int]:
     """(k + 1,) weights that sum to 2^15, the centre's last.  Source: Karimireddy et al., ICML 2021, algorithm 2.
 
     distances: (k + 1, k + 1), the centre's line and column last.   radius: T, in an update's unit.
+    steps:     so many; None: until no weight changes, STEPS at most.
     """
     table, k, longest = _floats(distances), len(distances) - 1, float(radius * scale)
     u = [0.0] * k + [1.0]
-    for _ in range(steps):
+    for _ in range(steps or STEPS):
         p = [_inner(u, line) for line in table]
         z = _inner(u, p)
         r = [math.sqrt(max(p_i - z / 2, 0.0)) for p_i in p[:k]]
@@ -50,7 +51,7 @@ def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int = 
         h = _total(g) / k
         before, u = u, [u_j * (1.0 - h) for u_j in u]
         u = [u_i + g_i / k for u_i, g_i in zip(u[:k], g, strict=True)] + u[k:]
-        if q15(u) == q15(before):
+        if steps is None and q15(u) == q15(before):
             break
     return q15(u)
 

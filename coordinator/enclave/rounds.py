@@ -15,8 +15,8 @@ import numpy as np
 
 from coordinator.enclave import admission
 from coordinator.enclave.admission import Admitted, RefusedError
-from coordinator.enclave.rules import Aggregation, aggregate, plain, totals
-from coordinator.enclave.rules.accounts import at_leaf
+from coordinator.enclave.rules import Aggregation, account, aggregate, plain
+from coordinator.enclave.rules.machine import products_of_chunks
 from protocol import fixedpoint, rulebook, seeds, trees
 from protocol.charter import Charter
 from protocol.encoding import Fields, encode
@@ -253,8 +253,8 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
         encoded = encode_outcomes(outcomes)
         return Computed(result=result, outcomes=encoded, set_leaves=leaves, aggregate=None, model=state.base)
     rows, aggregation = aggregate_counted(state, leaves)
-    sums = totals(rows, aggregation)
-    plain.recheck(rows, aggregation, spec.f, spec.m, {leaf: at_leaf(sums, leaf) for leaf in recheck})
+    found = account(rows, aggregation, leaves=recheck)
+    plain.recheck(rows, aggregation, spec.f, spec.m, found.at)
     model = fixedpoint.model_step(
         state.base,
         aggregation.aggregate,
@@ -265,12 +265,12 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
     )
     outcomes = [_outcome(state, slot) for slot in range(len(state.cohort))]
     for i, slot in enumerate(slots):
-        alignment = int(sums.alignment[-1, i])
+        alignment = int(found.totals.alignment[i])
         outcomes[slot] = Outcome(
             status=Status.COUNTED,
             flagged=alignment < 0,
-            kept=int(sums.kept[-1, i]),
-            deviation=int(sums.deviation[-1, i]),
+            kept=int(found.totals.kept[i]),
+            deviation=int(found.totals.deviation[i]),
             alignment=alignment,
             weight=int(aggregation.weights[i]),
         )
@@ -281,21 +281,21 @@ def compute(state: Round, *, model_exponent: int, recheck: Sequence[int]) -> Com
         counted,
         selected,
         outcomes,
-        column_root=trees.column_root(rows, aggregation.aggregate, sums),
-        gram_root=trees.gram_root(rows) if rulebook.needs_gram(chain.number) else ZERO,
+        column_root=found.root,
+        gram_root=trees.gram_root(rows, products_of_chunks(rows)) if rulebook.needs_gram(chain.number) else ZERO,
         new_model=trees.model_root(model),
     )
     encoded = encode_outcomes(outcomes)
     return Computed(result=result, outcomes=encoded, set_leaves=leaves, aggregate=aggregation.aggregate, model=model)
 
 
-def aggregate_counted(state: Round, set_leaves: Sequence[bytes]) -> tuple[Int16, Aggregation]:
-    """The counted rows (k, d) by ascending slot, and what the round's chain makes of them.
+def aggregate_counted(state: Round, set_leaves: Sequence[bytes]) -> tuple[list[Int16], Aggregation]:
+    """The counted rows by ascending slot, where they lie, and what the round's chain makes of them.
 
     set_leaves: data of the set tree's leaves; bucketing draws its order by their root.
     """
     spec, chain, slots = state.spec, state.chain, sorted(state.entries)
-    rows = np.stack([state.rows[slot] for slot in slots])
+    rows = [state.rows[slot] for slot in slots]
     samples = np.array([min(state.entries[slot].update.samples, spec.weight_cap) for slot in slots], dtype=np.int64)
     seed = seeds.bucketing_seed(federation=spec.federation, round_id=spec.round_id, set_root=trees.set_root(set_leaves))
     weights = samples if chain.is_weighted else None

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from protocol.rulebook import encode_chain, parse_chain
+from protocol.rulebook import parse_chain
 from protocol.terms import Terms
 from tests.support.verified import bad_news, named, new_world, run
 from tests.support.world import Play, terms
@@ -16,9 +15,7 @@ CHAINS = ("nnm+krum", "bucketing:2+median", "arc+weighted-mean", "meamed", "geom
 
 def chained(text: str) -> Terms:
     """As few updates as the chain needs with f = 1."""
-    chain = parse_chain(text)
-    needed = chain.minimum_counted(f=1, m=0)
-    return replace(terms(), rule=int(chain.number), chain=encode_chain(text), min_counted=needed)
+    return terms(text, min_counted=parse_chain(text).minimum_counted(f=1, m=0))
 
 
 def test_a_round_of_any_chain_holds(tmp_path: Path) -> None:
@@ -43,10 +40,15 @@ def lie_gram(play: Play) -> None:
     play.sign_as(gram_root=bytes(31) + b"\1")
 
 
+def lie_state(play: Play) -> None:
+    play.sign_as(state=bytes(31) + b"\1")
+
+
 def test_a_lie_about_a_chain_is_found_by_its_check(tmp_path: Path) -> None:
     with new_world(tmp_path) as world:
-        for lie in (lie_selected, lie_gram):
+        for lie in (lie_selected, lie_gram, lie_state):
             world.play(chained("nnm+krum"), lie=lie)
         world.finish()
     assert named(run(tmp_path, 1, 1), Status.REFUTED) == {"selection"}
     assert named(run(tmp_path, 2, 2), Status.REFUTED) == {"gram"}
+    assert named(run(tmp_path, 3, 3), Status.REFUTED) == {"result"}

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from coordinator.enclave.rules import Aggregation, aggregate, base, recheck, totals
+from coordinator.enclave.rules import Aggregation, aggregate, execute, recheck, totals
 from coordinator.enclave.rules.accounts import at_leaf
 from coordinator.enclave.rules.execute import products
 from coordinator.enclave.rules.points import squared_distances
@@ -81,7 +81,7 @@ def test_blocks_and_memory_layout_change_nothing(rule: str, data: st.DataObject)
     block = data.draw(st.sampled_from([1, 40, 200]))
     view = data.draw(st.sampled_from([np.asfortranarray(rows), np.repeat(rows, 2, axis=1)[:, ::2], rows[::-1][::-1]]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "_BLOCK_ELEMENTS", block)
+        patch.setattr(execute, "BLOCK_ELEMENTS", block)
         pieces = aggregate(rule, view, f=f, m=m, weights=weights)
         assert_same(whole, pieces, totals(rows, whole), totals(view, pieces))
         check_against_reference(rule, view, f=f, m=m, weights=weights)
@@ -192,7 +192,7 @@ def test_many_blocks_equal_few(rule: str) -> None:
     f, weights = 3, weights_for(rule, 9)
     result = aggregate(rule, rows, f=f, weights=weights)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(base, "_BLOCK_ELEMENTS", 1 << 24)
+        patch.setattr(execute, "BLOCK_ELEMENTS", 1 << 24)
         other = aggregate(rule, rows, f=f, weights=weights)
         running = totals(rows, other)
     assert_same(result, other, totals(rows, result), running)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from coordinator.enclave.rounds import aggregate_counted
 from coordinator.enclave.rules import totals
 from protocol import events as e
@@ -201,7 +203,8 @@ class DisputedWorld(RoundWorld):
 def openings_of(play: Play) -> Openings:
     """Of the trees that an enclave signs which lies about set leaves and the model at most; not of a weighted rule."""
     state, computed = play.state, play.computed
-    rows, aggregation = aggregate_counted(state, computed.set_leaves)
+    counted, aggregation = aggregate_counted(state, computed.set_leaves)
+    rows = np.stack(counted)
     leaves = leaves_of(
         set_leaves=computed.set_leaves,
         counted=computed.result.counted,

@@ -37,7 +37,7 @@ from protocol.messages import (
     cohort_hash,
 )
 from protocol.outcomes import Reason, outcomes_hash, parse_outcomes
-from protocol.rulebook import RULE_NAMES, encode_chain
+from protocol.rulebook import encode_chain, parse_rule
 from protocol.sealing import KEM_X25519
 from protocol.seeds import cohort_seed, cut, sample_cohort
 from protocol.terms import Terms
@@ -68,7 +68,7 @@ def key_of(name: str) -> bytes:
 def terms(rule: str = "median", **changes: Any) -> Terms:
     """Terms of these tests; a test changes some."""
     values: dict[str, Any] = {
-        "rule": int(RULE_NAMES[rule]),
+        "rule": int(parse_rule(rule)),
         "chain": encode_chain(rule),
         "f": 1,
         "m": 0,

@@ -121,7 +121,7 @@ def test_the_rule_is_run_once_for_a_round_whoever_asks(store: Store, monkeypatch
     draft, runs, aggregate = usual("krum"), [], opening.aggregate
 
     def counted(name: str, rows: Int16, **parameters: Any) -> object:
-        runs.append(name)
+        runs.append(str(name))
         return aggregate(name, rows, **parameters)
 
     publish(store, draft)

@@ -16,7 +16,7 @@ Spec: docs/rules.md; docs/protocol.md (numbers; rules).
 
 from __future__ import annotations
 
-from coordinator.enclave.rules.accounts import flagged, totals
+from coordinator.enclave.rules.accounts import account, flagged, totals
 from coordinator.enclave.rules.base import Aggregation, AggregationRule
 from coordinator.enclave.rules.engine import RULES, STAGES, aggregate
 from coordinator.enclave.rules.plain import recheck
@@ -25,6 +25,7 @@ __all__ = [
     "RULES",
     "STAGES",
     "aggregate",
+    "account",
     "totals",
     "flagged",
     "recheck",

@@ -1,56 +1,59 @@
 """What a round says of every counted row: kept, deviation, alignment, accumulated leaf by leaf.
 
 Responsible for: the running totals of the column tree's leaves, from the rows and what the rule made of them.
-Must not know:   hashes, slots that were not counted, what follows from a flag.
+Must not know:   slots that were not counted, what follows from a flag.
 
-Spec: docs/protocol.md (column tree; what a round says of a counted slot).
+`account` is for a round: it hashes as it goes, and has only the totals that somebody asks for.  `totals` has all of
+them, 20 bytes for every row and leaf: for openings, and for tests.
+
+Spec: docs/protocol.md (column tree; what a round says of a counted slot), docs/rules.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.base import Aggregation, Rows, blocks
-from coordinator.enclave.rules.execute import block_of
+from coordinator.enclave.rules.base import Aggregation
+from coordinator.enclave.rules.execute import block_of, blocks, kept_counts
+from coordinator.enclave.rules.kernels.totals import Account, RowTotals
+from coordinator.enclave.rules.kernels.totals import account as account_of
 from protocol.errors import RangeError
-from protocol.fixedpoint import Int16, Int64, aggregate_to_int16
-from protocol.trees import COLUMN_LEAF, Totals
+from protocol.fixedpoint import Int64, aggregate_to_int16
+from protocol.trees import COLUMN_LEAF, Rows, Totals
+
+LeafTotals = tuple[RowTotals, RowTotals]
+"""Totals before one leaf, and with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """Totals of every counted row up to some leaf; k each."""
+def account(rows: Rows, aggregation: Aggregation, *, leaves: Sequence[int] = ()) -> Account:
+    """Root of the column tree and last totals, and those before and at some leaves.
 
-    kept: list[int]
-    deviation: list[int]
-    alignment: list[int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeafTotals:
-    """Totals before one leaf and with it."""
-
-    before: Sums
-    after: Sums
-
-
-def at_leaf(totals: Totals, leaf: int) -> LeafTotals:
-    """Those of one leaf, of totals that are all there.  Raises RangeError."""
-    if not 0 <= leaf < len(totals.kept):
-        raise RangeError("leaf to check", expected=f"0 to {len(totals.kept) - 1}", actual=leaf)
-    arrays = (totals.kept, totals.deviation, totals.alignment)
-    nothing = [[0] * totals.kept.shape[1]] * 3
-    before, after = ([[int(sum_) for sum_ in array[at]] for array in arrays] for at in (leaf - 1, leaf))
-    return LeafTotals(before=_sums(before if leaf else nothing), after=_sums(after))
+    rows: (k, d) the counted rows, without a further one of the rule.
+    Raises: RangeError (a leaf that there is not).
+    """
+    counts = None
+    if aggregation.low is None and not aggregation.plan.keeps_whole_rows:
+        counts = partial(kept_counts, aggregation.plan, tuple(rows), len(rows))
+    return account_of(
+        rows,
+        aggregation.aggregate,
+        selected=aggregation.selected,
+        low=aggregation.low,
+        high=aggregation.high,
+        counts=counts,
+        leaves=leaves,
+    )
 
 
 def totals(rows: Rows, aggregation: Aggregation) -> Totals:
     """The running totals over the L = ceil(d / 16) leaves; entry c covers coordinates 0 .. min(16 * (c + 1), d) - 1.
 
-    With r = saturate16(floorDiv(a + 2**14, 2**15)):
+    rows: as for `account`.  With r = saturate16(floorDiv(a + 2**14, 2**15)):
     kept:      (L, k) uint32, coordinates at which the row that stands for it was kept: see docs/rules.md.
     deviation: (L, k) uint64, sum of (q - r)**2; each term is below 2**32, the sum below 2**64 for d < 2**32.
     alignment: (L, k) int64, sum of q * r; each term is at most 2**30, the sum below 2**62 for d < 2**32.
@@ -60,21 +63,33 @@ def totals(rows: Rows, aggregation: Aggregation) -> Totals:
     kept = np.empty((leaves, k), dtype=np.uint32)
     deviation = np.empty((leaves, k), dtype=np.uint64)
     alignment = np.empty((leaves, k), dtype=np.int64)
-    for block in blocks(k, d):
-        first, last = block.start // COLUMN_LEAF, -(-block.stop // COLUMN_LEAF)
-        before = first - 1 if first else None
-        sent = block_of(rows, block)
-        values = sent.astype(np.int64)  # (k, b)
+    lines = tuple(rows)
+    for block in blocks(k, slice(0, d)):
+        at = slice(block.start // COLUMN_LEAF, -(-block.stop // COLUMN_LEAF))
+        values = block_of(lines, block).astype(np.int64)  # (k, b)
         centre = aggregate_to_int16(aggregation.aggregate[block]).astype(np.int64)  # (b,)
         offset = values - centre
-        deviation[first:last] = _leaf_sums(offset * offset)
-        alignment[first:last] = _leaf_sums(values * centre)
-        kept[first:last] = _leaf_sums(kept_in(sent, aggregation, block).astype(np.int64))
+        deviation[at] = _leaf_sums(offset * offset)
+        alignment[at] = _leaf_sums(values * centre)
+        if aggregation.plan.keeps_whole_rows:
+            kept[at] = _leaf_sums(np.broadcast_to(aggregation.selected[:, None], values.shape).astype(np.int64))
+        else:
+            kept[at] = kept_counts(aggregation.plan, lines, k, at)
         for total in (kept, deviation, alignment):
-            if before is not None:
-                total[first] += total[before]
-            np.cumsum(total[first:last], axis=0, out=total[first:last])
+            if at.start:
+                total[at.start] += total[at.start - 1]
+            np.cumsum(total[at], axis=0, out=total[at])
     return Totals(kept=kept, deviation=deviation, alignment=alignment)
+
+
+def at_leaf(totals: Totals, leaf: int) -> LeafTotals:
+    """Those of one leaf, of totals that are all there.  Raises RangeError."""
+    if not 0 <= leaf < len(totals.kept):
+        raise RangeError("leaf to check", expected=f"0 to {len(totals.kept) - 1}", actual=leaf)
+    arrays = (totals.kept, totals.deviation, totals.alignment)
+    before = [array[leaf - 1] if leaf else np.zeros_like(array[0]) for array in arrays]
+    after = [array[leaf] for array in arrays]
+    return _row_totals(before), _row_totals(after)
 
 
 def flagged(totals: Totals) -> npt.NDArray[np.bool_]:
@@ -83,24 +98,11 @@ def flagged(totals: Totals) -> npt.NDArray[np.bool_]:
     return opposed
 
 
-def kept_in(sent: Int16, aggregation: Aggregation, block: slice) -> npt.NDArray[np.bool_]:
-    """(k, b) whether the rule kept the value.  By value, so that slot order never decides it.
-
-    sent: (k, b) the counted rows' coordinates of the block.
-    """
-    whole = np.broadcast_to(aggregation.selected[:, None], sent.shape)
-    if aggregation.low is None or aggregation.high is None:
-        return whole
-    plan = aggregation.plan
-    standing = plan.transformed(sent)[list(plan.stands)] if plan.transforms else sent
-    return whole & (aggregation.low[block] <= standing) & (standing <= aggregation.high[block])
+def _row_totals(arrays: Sequence[npt.NDArray[Any]]) -> RowTotals:
+    return RowTotals(kept=arrays[0], deviation=arrays[1], alignment=arrays[2])
 
 
 def _leaf_sums(values: Int64) -> Int64:
     """(k, b) -> (leaves, k), sums over 16 coordinates; the last leaf may be short, nothing past d is counted."""
     starts = np.arange(0, values.shape[1], COLUMN_LEAF)
     return np.add.reduceat(values, starts, axis=1).T
-
-
-def _sums(lines: list[list[int]]) -> Sums:
-    return Sums(kept=lines[0], deviation=lines[1], alignment=lines[2])

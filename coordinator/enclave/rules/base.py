@@ -10,7 +10,7 @@ Spec: docs/rules.md; docs/protocol.md (numbers; rules).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -24,13 +24,7 @@ from coordinator.enclave.rules.points import Points
 from protocol.errors import LengthError, MalformedError, RangeError, TooFewCountedError
 from protocol.fixedpoint import Int16, Int32, Int64
 from protocol.rulebook import MAX_WEIGHT_CAP, RULE_NAMES, SELECTING, Chain
-from protocol.trees import COLUMN_LEAF
-
-Rows = Int16 | Sequence[Int16]
-"""(k, d) int16: a matrix, or k vectors that lie where they are."""
-
-_BLOCK_ELEMENTS = 1 << 18
-"""Elements of a block over all rows: 2 MiB as int64, so that it and its temporaries stay near the cache."""
+from protocol.trees import Rows
 
 _MAX_PARAMETER = (1 << 16) - 1  # f and m are uint16 in the spec
 _MAX_DIMENSION = (1 << 32) - 1  # dimension is uint32 in the spec
@@ -57,10 +51,10 @@ class Aggregation:
     weights: npt.NDArray[np.uint32]
     """(k,) the outcome's weight field: min(samples, weightCap) for the weighted mean, else 0."""
 
-    low: npt.NDArray[np.integer] | None
-    """(d,) smallest value that the rule kept, times the scale; None where rows are kept as a whole or not at all."""
+    low: Int16 | None
+    """(d,) smallest value that the rule kept, where it kept ranks of the rows as they were sent; else None."""
 
-    high: npt.NDArray[np.integer] | None
+    high: Int16 | None
     """(d,) largest value that the rule kept; None together with `low`."""
 
     products: tuple[Products, ...]
@@ -204,13 +198,6 @@ def check_scale(k: int, scale: int) -> None:
     """Whether sums over k rows of this scale fit 64 bits.  Raises RangeError."""
     if k * scale >= MAX_SCALED_ROWS:
         raise RangeError("rows times their scale behind the stages", expected="below 2**33", actual=k * scale)
-
-
-def blocks(k: int, d: int, *, elements: int | None = None) -> Iterator[slice]:
-    """Slices of the coordinates 0..d, each of whole leaves (but the last) and small over all k rows."""
-    width = max(1, (elements or _BLOCK_ELEMENTS) // (max(k, 1) * COLUMN_LEAF)) * COLUMN_LEAF
-    for start in range(0, d, width):
-        yield slice(start, min(start + width, d))
 
 
 def _check_weights(weights: Int64, k: int) -> None:

@@ -9,21 +9,23 @@ Spec: docs/rules.md; docs/protocol.md (numbers; rules).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from coordinator.enclave.rules.base import Aggregation, AggregationRule, Rows, Stage, check_input, check_scale
+from coordinator.enclave.rules.base import Aggregation, AggregationRule, Stage, check_input, check_scale
 from coordinator.enclave.rules.coordinatewise import Meamed, Mean, Median, TrimmedMean, WeightedMean
 from coordinator.enclave.rules.execute import look_at, run
-from coordinator.enclave.rules.plan import Plan
+from coordinator.enclave.rules.plan import Mixed, Plan, Weighted
 from coordinator.enclave.rules.points import Points
 from coordinator.enclave.rules.selecting import Bulyan, Krum, MinimumDiameterAveraging, MultiKrum
 from coordinator.enclave.rules.stages import Arc, Bucketing, Clip, NearestNeighbourMixing
 from coordinator.enclave.rules.weighting import CentredClipping, FlTrust, GeometricMedian
-from protocol.errors import MalformedError
+from protocol.errors import MalformedError, RangeError
 from protocol.fixedpoint import Int16, Int64
 from protocol.hashing import sha256
 from protocol.rulebook import Chain, parse_chain
+from protocol.trees import Rows
 
 RULES: dict[str, AggregationRule] = {
     rule.name: rule
@@ -37,6 +39,10 @@ RULES: dict[str, AggregationRule] = {
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (Clip(), Arc(), Bucketing(), NearestNeighbourMixing())}
 """Every stage before a rule, likewise."""
+
+
+MAX_DRAWN_SLOT = (1 << 16) - 1
+"""A slot is two bytes of what an order is drawn by."""
 
 
 def aggregate(
@@ -106,6 +112,8 @@ def decide(
     """
     order: list[int] = []
     if any(step.name == "bucketing" for step in chain.stages):
+        if slots[-1] > MAX_DRAWN_SLOT:
+            raise RangeError("slot in a drawn order", expected=f"at most {MAX_DRAWN_SLOT}", actual=slots[-1])
         order = sorted(range(points.k), key=lambda place: sha256(seed, slots[place].to_bytes(2)))
     stands: tuple[int, ...] = tuple(range(points.k))
     for step in chain.stages:
@@ -116,7 +124,12 @@ def decide(
         points = points.behind(transform, count=points.k if mapped.stands is None else 1 + max(mapped.stands))
         check_scale(points.k, points.scale)
     choice = RULES[chain.rule.name].choose(points, numbers=chain.rule.numbers, f=f, m=m, weights=weights)
-    return Plan(transforms=points.transforms, combination=choice.combination, stands=stands, selected=choice.selected)
+    transforms, combination = points.transforms, choice.combination
+    while transforms and isinstance(last := transforms[-1], Mixed) and isinstance(combination, Weighted):
+        points = points.before or points
+        combination = replace(combination, weights=last.folded(combination.weights, rows=points.count))
+        transforms = transforms[:-1]
+    return Plan(transforms=transforms, combination=combination, stands=stands, selected=choice.selected)
 
 
 def _further(rule: AggregationRule, rows: Rows, *, centre: Int16 | None, trusted: Int16 | None) -> tuple[Int16, ...]:

@@ -1,6 +1,6 @@
 """Walking the coordinates: passes for inner products, and a plan done to every block.
 
-Responsible for: blocks, and NumPy or machine code (kernels/) for each: the same integers either way.
+Responsible for: blocks, and NumPy or machine code (machine.py) for each: the same integers either way.
 Must not know:   why a row is chosen, weighed or mixed.
 
 Spec: docs/rules.md, docs/decisions/0019-kernels.md.
@@ -8,21 +8,32 @@ Spec: docs/rules.md, docs/decisions/0019-kernels.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.enclave.rules.base import Rows, blocks
-from coordinator.enclave.rules.plan import Block, Columns, Plan, Transform
+from coordinator.enclave.rules import machine
+from coordinator.enclave.rules.plan import Columns, Plan, Scaled, Transform
 from coordinator.enclave.rules.points import Exact, Pass, exact_gram
 from coordinator.enclave.rules.products import gram_of_block, norms_of_block
 from protocol.fixedpoint import Int16
+from protocol.trees import COLUMN_LEAF
+
+BLOCK_ELEMENTS = 1 << 18
+"""Elements of a block over all rows: 2 MiB as int64, so that it and its temporaries stay near the cache."""
 
 
-def block_of(rows: Rows, coordinates: slice) -> Int16:
+def block_of(rows: Sequence[Int16], coordinates: slice) -> Int16:
     """(k, b) a copy of these coordinates of all rows."""
     return np.stack([row[coordinates] for row in rows])
+
+
+def blocks(k: int, coordinates: slice) -> Iterator[slice]:
+    """Slices of the coordinates, each of whole leaves (but the last) and small over all k rows."""
+    width = max(1, BLOCK_ELEMENTS // (max(k, 1) * COLUMN_LEAF)) * COLUMN_LEAF
+    for start in range(coordinates.start, coordinates.stop, width):
+        yield slice(start, min(start + width, coordinates.stop))
 
 
 def look_at(rows: Sequence[Int16]) -> Pass:
@@ -42,44 +53,64 @@ def products(
     Those of all parts of the coordinates add up to those of all coordinates.
     int64 for int16 rows: |G| <= d * 2**30 < 2**62 for d < 2**32.  Else Python's integers.
     """
+    if machine.is_worth_it(rows, coordinates) and all(isinstance(step, Scaled) for step in transforms):
+        return machine.products(rows, transforms, coordinates, everything=everything)
     total: Exact = np.zeros((), dtype=np.int64)
-    for block in _parts(len(rows), coordinates):
-        values: Block = block_of(rows, block)
+    for block in blocks(len(rows), coordinates):
+        sent = block_of(rows, block)
+        values: npt.NDArray[np.integer] = sent
         for transform in transforms:
             values = transform.apply(values)
         if values.dtype == np.int16:
-            rows16: Int16 = values.astype(np.int16, copy=False)
-            found: Exact = gram_of_block(rows16) if everything else norms_of_block(rows16)
+            narrow = values.astype(np.int16, copy=False)
+            total = total + (gram_of_block(narrow) if everything else norms_of_block(narrow))
         else:
             found = exact_gram(values, gram_of_block)
-            found = found if everything else np.diagonal(found)
-        total = total + found
+            total = total + (found if everything else np.diagonal(found))
     return total
 
 
 def run(plan: Plan, rows: Sequence[Int16], coordinates: slice | None = None) -> Columns:
-    """The aggregate (int32) and what was kept, of all coordinates or of these."""
+    """The aggregate of all coordinates or of these, as int32.
+
+    Where ranks of the rows themselves are kept, also the smallest and largest value kept, int16: `kept_counts` needs no
+    second look then.  Of rows that were scaled or mixed these would be wider than what they say is worth.
+    """
     coordinates = coordinates or slice(0, len(rows[0]))
+    if machine.is_worth_it(rows, coordinates):
+        return machine.run(plan, rows, coordinates)
     size = coordinates.stop - coordinates.start
     aggregate = np.empty(size, dtype=np.int32)
-    ends: list[npt.NDArray[np.integer]] = []
-    for block in _parts(len(rows), coordinates):
+    ends = [np.empty(size, dtype=np.int16) for _ in range(2)] if plan.has_range else []
+    for block in blocks(len(rows), coordinates):
         columns = plan.apply(block_of(rows, block))
         at = slice(block.start - coordinates.start, block.stop - coordinates.start)
         # Never saturates but where the plan says so: a mean of values within int16 times 2**15 lies in [-2**30, 2**30).
         aggregate[at] = columns.aggregate
-        if columns.low is not None and columns.high is not None:
-            ends = ends or [np.empty(size, dtype=_narrow(plan, columns.low)) for _ in range(2)]
-            ends[0][at], ends[1][at] = columns.low, columns.high
+        for end, found in zip(ends, (columns.low, columns.high), strict=False):
+            end[at] = found
     return Columns(aggregate, *ends) if ends else Columns(aggregate, None, None)
 
 
-def _parts(k: int, coordinates: slice) -> list[slice]:
-    first = coordinates.start
-    size = coordinates.stop - first
-    return [slice(first + block.start, first + block.stop) for block in blocks(k, size)]
+def kept_counts(plan: Plan, rows: Sequence[Int16], count: int, leaves: slice) -> npt.NDArray[np.uint8]:
+    """(leaves, count) in how many coordinates of each leaf the plan kept what stands for each of `count` rows.
 
-
-def _narrow(plan: Plan, ends: Block) -> npt.DTypeLike:
-    """Values of rows that nothing mixed are int16, whatever they were computed in."""
-    return np.int16 if all(not hasattr(step, "members") for step in plan.transforms) else ends.dtype
+    For plans that rank values; on one thread, so that many leaves can be done on many.
+    """
+    coordinates = slice(leaves.start * COLUMN_LEAF, min(leaves.stop * COLUMN_LEAF, len(rows[0])))
+    chosen = np.ones(count, dtype=np.bool_)
+    if plan.selected is not None:
+        chosen[:] = [place in plan.selected for place in plan.stands]
+    counts = np.empty((leaves.stop - leaves.start, count), dtype=np.uint8)
+    is_large = machine.is_worth_it(rows, slice(0, len(rows[0])))
+    for block in blocks(len(rows), coordinates):
+        values = machine.transformed(plan, rows, block) if is_large else plan.transformed(block_of(rows, block))
+        columns = machine.ranked(plan.combination, values) if is_large else plan.combination.apply(values)
+        if columns.low is None or columns.high is None:
+            raise TypeError("kept counts of a plan that does not rank")
+        standing = values[list(plan.stands)]
+        kept = (columns.low <= standing) & (standing <= columns.high) & chosen[:, None]
+        starts = np.arange(0, kept.shape[1], COLUMN_LEAF)
+        first = (block.start - coordinates.start) // COLUMN_LEAF
+        counts[first : first + len(starts)] = np.add.reduceat(kept, starts, axis=1, dtype=np.uint8).T
+    return counts

@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from operator import mul
 
 from coordinator.enclave.rules.accounts import LeafTotals
-from coordinator.enclave.rules.base import Aggregation, Rows
+from coordinator.enclave.rules.base import Aggregation
 from coordinator.enclave.rules.plan import Mixed, Plan, Products, Scaled, Weighted
 from protocol.errors import RangeError, VerificationError
 from protocol.rulebook import Rule
-from protocol.trees import COLUMN_LEAF
+from protocol.trees import COLUMN_LEAF, Rows
 
 GRAM_BUDGET = 1 << 21
 """Multiplications spent on sampled inner products (about 0.2 s); at least one entry is checked, however long a row."""
@@ -33,6 +33,7 @@ def recheck(rows: Rows, aggregation: Aggregation, f: int, m: int, leaves: Mappin
     """Recompute sampled leaves of the column tree, the selection and sampled inner products.
 
     1. Weights: positive where the rule weighs, else zero.  (That they are min(samples, weightCap) the caller knows.)
+       A mean is that of the selected rows.
     2. Inner products: symmetric, and sampled entries are what they should be (of leaf c: row c mod k with row
        floor(c / k) mod k, as many as GRAM_BUDGET allows); behind stages that clip, of the clipped rows.
     3. Selection: of Krum and Multi-Krum alone it follows from these; else every row is selected, or those for which a
@@ -44,18 +45,22 @@ def recheck(rows: Rows, aggregation: Aggregation, f: int, m: int, leaves: Mappin
     Raises: VerificationError that names the place, with the expected (plain) and the actual (kernel's) value;
             RangeError for a leaf that there is not.
     """
-    _check_weights(aggregation)
     for products in aggregation.products:
         _check_products(rows, products, list(leaves))
     _check_selection(aggregation, f, m)
+    _check_weights(aggregation)
     for leaf, totals in leaves.items():
         _check_leaf(rows, aggregation, totals, f, leaf)
 
 
 def _check_weights(aggregation: Aggregation) -> None:
-    used = aggregation.plan.combination
+    used, is_weighted = aggregation.plan.combination, aggregation.chain.is_weighted
+    if isinstance(used, Weighted) and used.shift and not is_weighted and not aggregation.chain.stages:
+        for slot, chosen in enumerate(aggregation.selected.tolist()):  # a mean of all rows, or of those selected
+            _same(f"share of row {slot}", int(chosen), used.weights[slot])
+        _same("divisor", sum(aggregation.selected.tolist()), used.divisor)
     for slot, weight in enumerate(aggregation.weights.tolist()):
-        if not aggregation.chain.is_weighted or not isinstance(used, Weighted):
+        if not is_weighted or not isinstance(used, Weighted):
             _same(f"weight of row {slot}", 0, weight)
         elif weight < 1:
             raise VerificationError(f"weight of row {slot}", check="recheck", expected="at least 1", actual=weight)
@@ -108,6 +113,7 @@ def _check_leaf(rows: Rows, aggregation: Aggregation, totals: LeafTotals, f: int
     if not 0 <= leaf < leaves:
         raise RangeError("leaf to check", expected=f"0 to {leaves - 1}", actual=leaf)
     selected: list[bool] = aggregation.selected.tolist()
+    keeps_rows, stands = isinstance(aggregation.plan.combination, Weighted), aggregation.plan.stands
     kept, deviation, alignment = [0] * k, [0] * k, [0] * k
     for coordinate in range(leaf * COLUMN_LEAF, min((leaf + 1) * COLUMN_LEAF, d)):
         sent = [int(row[coordinate]) for row in rows]
@@ -116,17 +122,18 @@ def _check_leaf(rows: Rows, aggregation: Aggregation, totals: LeafTotals, f: int
         _same(f"aggregate at coordinate {coordinate}", a, int(aggregation.aggregate[coordinate]))
         r = max(-32767, min(32767, (a + 2**14) // 2**15))
         for slot in range(k):
-            q, standing = sent[slot], values[aggregation.plan.stands[slot]]
-            kept[slot] += selected[slot] and low <= standing <= high
+            q = sent[slot]
+            kept[slot] += selected[slot] and (keeps_rows or low <= values[stands[slot]] <= high)
             deviation[slot] += (q - r) ** 2
             alignment[slot] += q * r
-    for name, plain, before, after in (
-        ("kept", kept, totals.before.kept, totals.after.kept),
-        ("deviation", deviation, totals.before.deviation, totals.after.deviation),
-        ("alignment", alignment, totals.before.alignment, totals.after.alignment),
+    before, after = totals
+    for name, plain, earlier, later in (
+        ("kept", kept, before.kept, after.kept),
+        ("deviation", deviation, before.deviation, after.deviation),
+        ("alignment", alignment, before.alignment, after.alignment),
     ):
         for slot in range(k):
-            _same(f"{name} of row {slot} at leaf {leaf}", before[slot] + plain[slot], after[slot])
+            _same(f"{name} of row {slot} at leaf {leaf}", int(earlier[slot]) + plain[slot], int(later[slot]))
 
 
 def _plain_transforms(values: list[int], plan: Plan) -> list[int]:
@@ -148,9 +155,8 @@ def _plain_sums(values: list[int], step: Mixed) -> list[int]:
 def _plain_coordinate(values: list[int], aggregation: Aggregation, f: int) -> tuple[int, int, int]:
     """One coordinate by the rule's definition: the aggregate, the smallest and the largest value kept."""
     plan, rule, scale = aggregation.plan, aggregation.chain.rule.name, aggregation.scale
-    ranked = sorted(values)
-    k = len(values)
-    if isinstance(plan.combination, Weighted) and plan.selected is None and rule != "mean":
+    ranked, k = sorted(values), len(values)
+    if isinstance(plan.combination, Weighted):
         weighted = plan.combination
         total = sum(weight * value for weight, value in zip(weighted.weights, values, strict=True))
         a = 2**weighted.shift * total // weighted.divisor
@@ -160,15 +166,11 @@ def _plain_coordinate(values: list[int], aggregation: Aggregation, f: int) -> tu
         return 2**15 * (low + high) // (2 * scale), low, high
     if rule == "trimmed-mean":
         ranked = ranked[f : k - f]
-    elif rule in ("meamed", "bulyan"):
+    else:  # Meamed, or Bulyan on the rows that it chose
         chosen = sorted(values[place] for place in plan.selected or range(k))
         twice_median = chosen[(len(chosen) - 1) // 2] + chosen[len(chosen) // 2]
         keep = len(chosen) - (f if rule == "meamed" else 2 * f)
         ranked = sorted(sorted(chosen, key=lambda value: (abs(2 * value - twice_median), value))[:keep])
-    elif plan.selected is not None:
-        # Krum, Multi-Krum and the set of least diameter: the mean of the chosen rows, kept as a whole.
-        some = [values[place] for place in plan.selected]
-        return 2**15 * sum(some) // (scale * len(some)), ranked[0], ranked[-1]
     return 2**15 * sum(ranked) // (scale * len(ranked)), ranked[0], ranked[-1]
 
 

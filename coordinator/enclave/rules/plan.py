@@ -11,8 +11,9 @@ Spec: docs/rules.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +70,14 @@ class Mixed:
             mixed[place] *= self.times[place]
         return mixed
 
+    def folded(self, weights: Sequence[int], *, rows: int) -> tuple[int, ...]:
+        """The weights with which `rows` rows before it give the weighted sum of those that come out."""
+        before = [0] * rows
+        for weight, places, times in zip(weights, self.members, self.times, strict=True):
+            for place in places if weight else ():
+                before[place] += weight * times
+        return tuple(before)
+
     def with_rows(self, count: int, *, after: int) -> Mixed:
         """The same with `count` further rows after the first `after`, which it brings to its scale."""
         more = tuple((after + i,) for i in range(count))
@@ -81,9 +90,9 @@ Transform = Scaled | Mixed
 class Columns(NamedTuple):
     """What one block of b coordinates comes to."""
 
-    aggregate: Int64  # (b,)
-    low: Block | None  # (b,)
-    high: Block | None  # (b,)
+    aggregate: npt.NDArray[Any]  # (b,)
+    low: npt.NDArray[Any] | None  # (b,) of the values' type
+    high: npt.NDArray[Any] | None  # (b,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +137,7 @@ class Weighted:
     """A weighted sum of all rows, over one divisor."""
 
     weights: tuple[int, ...]
-    """Of every row, the rule's further one included; not negative.  Their sum times a value is below 2**62."""
+    """Of every row, the rule's further one included; not negative.  The weighted sum fits int64."""
     shift: int
     """The sum is taken 2**shift times: 15, or 0 where the weights have these bits already."""
     divisor: int
@@ -138,10 +147,14 @@ class Weighted:
     def apply(self, block: Block) -> Columns:
         """With sum = Q * divisor + R the part of Q is whole, so that nothing passes 64 bits."""
         sums = np.zeros(block.shape[1], dtype=np.int64)
-        for place, weight in enumerate(self.weights):
+        for place, weight in enumerate(self.wrapped()):
             if weight:
                 sums += block[place].astype(np.int64) * weight
         return Columns(self.quotient(sums), None, None)
+
+    def wrapped(self) -> Int64:
+        """The weights modulo 2**64: with these a sum that fits int64 comes out right, whatever its parts are."""
+        return np.array([weight % (1 << 64) for weight in self.weights], dtype=np.uint64).view(np.int64)
 
     def quotient(self, sums: Int64) -> Int64:
         """(b,) floorDiv(2**shift * sums, divisor)."""
@@ -155,15 +168,28 @@ Combination = Ranks | Window | Weighted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """From the counted rows, and the rule's further row behind them, to one aggregate."""
+    """From the counted rows, and the rule's further row behind them, to one aggregate.
+
+    A weighted sum of sums is a weighted sum: where a rule weighs rows that were mixed, the plan weighs the rows before.
+    """
 
     transforms: tuple[Transform, ...]
     """One after the other; they bring the further row along."""
     combination: Combination
     stands: tuple[int, ...]
-    """Of every counted row, the place behind the transforms of the row that stands for it."""
+    """Of every counted row, the place behind the chain's stages of the row that stands for it."""
     selected: tuple[int, ...] | None
-    """Places of the rows that the rule chose; None where it does not select."""
+    """Places behind the chain's stages of the rows that the rule chose; None where it does not select."""
+
+    @property
+    def has_range(self) -> bool:
+        """Whether it keeps ranks of the rows themselves, so that two int16 a coordinate say what was kept."""
+        return not self.transforms and not isinstance(self.combination, Weighted)
+
+    @property
+    def keeps_whole_rows(self) -> bool:
+        """Whether every coordinate of a row was kept, or none."""
+        return isinstance(self.combination, Weighted)
 
     def transformed(self, block: Block) -> Block:
         """(n, b) rows as they were sent -> (k', b) rows behind the transforms."""

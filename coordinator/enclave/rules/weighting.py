@@ -18,6 +18,7 @@ import numpy.typing as npt
 from coordinator.enclave.rules.base import AggregationRule, Choice
 from coordinator.enclave.rules.plan import Weighted
 from coordinator.enclave.rules.points import Exact, Points, squared_distances
+from protocol.errors import RangeError
 from protocol.fixedpoint import Int64
 
 Float64 = npt.NDArray[np.float64]
@@ -26,6 +27,9 @@ ONE = 1 << 15
 """The sum of all weights."""
 
 MOST_STEPS = 64
+
+MOST_TRUSTED = 1 << 94
+"""Squared norm of a trusted row, behind the stages: 2**15 times the norm then fits int64."""
 
 
 class GeometricMedian(AggregationRule):
@@ -67,7 +71,7 @@ class CentredClipping(AggregationRule):
     extra = "centre"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
-        radius, steps = (*numbers, MOST_STEPS)[:2]
+        radius, steps = numbers[0], numbers[1] if len(numbers) > 1 else None
         products = points.gram()
         if not points.extra:  # a centre of zeros has products of zero
             products = np.pad(products, (0, 1))
@@ -83,7 +87,7 @@ class FlTrust(AggregationRule):
     Condition: k >= 1, and a trusted row g; tolerates any number of liars as far as g can be trusted (f is not used).
     Kept:      every coordinate of every row.
     Ties:      none.
-    Bounds:    2**15 ||g|| bounds the sum of |w_i v_i| per coordinate: below 2**47.
+    Bounds:    2**15 ||S g|| bounds every coordinate of the sum; that norm has to be below 2**47.
     Ledger:    can't refute it; a replay can.
     Source:    Cao et al., NDSS 2021, algorithm 2.
     """
@@ -93,7 +97,10 @@ class FlTrust(AggregationRule):
     extra = "trusted"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
-        found = fltrust_weights(points.gram())
+        products = points.gram()
+        if int(products[-1, -1]) >= MOST_TRUSTED:
+            raise RangeError("squared norm of the trusted row", expected="below 2**94", actual=int(products[-1, -1]))
+        found = fltrust_weights(products)
         combination = Weighted(weights=(*found, 0), shift=0, divisor=points.scale, saturates=True)
         return Choice(combination=combination)
 
@@ -119,15 +126,18 @@ def geometric_median_weights(distances: Exact, *, smoothing: int) -> tuple[int, 
     return before
 
 
-def centred_clipping_weights(distances: Exact, *, radius: int, steps: int) -> tuple[int, ...]:
-    """(k + 1, k + 1) squared distances of the rows and, last, the centre -> k + 1 weights in 2**-15."""
+def centred_clipping_weights(distances: Exact, *, radius: int, steps: int | None) -> tuple[int, ...]:
+    """(k + 1, k + 1) squared distances of the rows and, last, the centre -> k + 1 weights in 2**-15.
+
+    steps: so many; None: until no weight changes.
+    """
     far = distances.astype(np.float64)
     k = far.shape[0] - 1
     longest = np.float64(radius)
     weights = np.zeros(k + 1)
     weights[k] = 1.0
     before = q15(weights)
-    for _ in range(steps):
+    for _ in range(steps or MOST_STEPS):
         lengths = np.sqrt(np.maximum(_squared_distances_to(far, weights)[:k], 0.0))
         shares = np.ones(k)
         is_long = lengths > longest
@@ -135,7 +145,7 @@ def centred_clipping_weights(distances: Exact, *, radius: int, steps: int) -> tu
         weights = weights * (1.0 - in_order(shares) / k)
         weights[:k] += shares / k
         after = q15(weights)
-        if after == before:
+        if after == before and steps is None:
             break
         before = after
     return before
