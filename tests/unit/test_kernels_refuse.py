@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 import pytest
 
 from coordinator.enclave.rules.kernels.assembly import made_once
 from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
-from coordinator.enclave.rules.kernels.networks import pruned_network, sorting_network
+from coordinator.enclave.rules.kernels.networks import pruned_merges, pruned_network, sorting_network
 from coordinator.enclave.rules.kernels.products import gram
 from coordinator.enclave.rules.kernels.ranking import MAX_RANKED_ROWS, ranked_block, window_block
 from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
@@ -49,6 +49,19 @@ def test_a_pruned_network_keeps_its_ends_and_the_set_between_them(k: int) -> Non
             expected = sorted(bits)
             assert (values[first], values[last]) == (expected[first], expected[last])
             assert sorted(values[first : last + 1]) == expected[first : last + 1]
+
+
+@pytest.mark.parametrize(("k", "size"), [(7, 3), (8, 2), (9, 4), (5, 9)])
+def test_lists_that_are_sorted_are_merged(k: int, size: int) -> None:
+    places, network = pruned_merges(k, size, exact={1, k - 2}, loose=range(1, k - 1))
+    for bits in product((0, 1), repeat=k):
+        lists = [sorted(bits[first : first + size]) for first in range(0, k, size)]
+        values = [0] * k
+        for place, value in zip(places, chain(*lists), strict=True):
+            values[place] = value
+        values, expected = through([pair[:2] for pair in network], values), sorted(bits)
+        assert (values[1], values[k - 2]) == (expected[1], expected[k - 2])
+        assert sorted(values[1 : k - 1]) == expected[1 : k - 1]
 
 
 def test_pruning_leaves_out_what_nobody_looks_at() -> None:

@@ -36,27 +36,55 @@ def pruned_network(k: int, *, exact: Collection[int], loose: Collection[int] = (
     exact: ranks, each of which ends on the wire of its number.
     loose: ranks whose wires together hold these ranks' values, in any order; other wires hold nothing of use.
     """
-    exact, loose = frozenset(exact), frozenset(loose) - frozenset(exact)
-    told_apart = [wire in exact for wire in range(k)]
-    used = [wire in exact or wire in loose for wire in range(k)]
-    kept: list[Comparator] = []
-    for small, large in reversed(sorting_network(k)):
-        if not (told_apart[small] or told_apart[large]) and used[small] == used[large]:
-            continue
-        kept.append(Comparator(small, large, used[small], used[large]))
-        told_apart[small] = told_apart[large] = used[small] = used[large] = True
-    return tuple(reversed(kept))
+    return _pruned(sorting_network(k), k, exact, loose)
+
+
+def pruned_merges(
+    k: int, size: int, *, exact: Collection[int], loose: Collection[int] = ()
+) -> tuple[tuple[int, ...], tuple[Comparator, ...]]:
+    """The same for values that are sorted already by lists of `size` (the last may be shorter).
+
+    returns: where each value has to be at first, list after list, each ascending; the comparators.
+    """
+    lists = [tuple(range(first, min(first + size, k))) for first in range(0, k, size)]
+    comparators: _Comparators = ()
+    while len(lists) > 1:
+        merged = [_merged(left, right) for left, right in zip(lists[::2], lists[1::2], strict=False)]
+        comparators += tuple(pair for pairs, _ in merged for pair in pairs)
+        lists = [wires for _, wires in merged] + lists[2 * len(merged) :]
+    wire, relabelled = _by_rank(comparators, lists[0])
+    return tuple(wire[value] for value in range(k)), _pruned(relabelled, k, exact, loose)
 
 
 @cache
 def sorting_network(k: int) -> tuple[tuple[int, int], ...]:
     """(small, large) pairs for k wires; at the end wire r holds rank r.  Short lists are finished first."""
-    comparators, ranks = _sorted(tuple(range(k)))
-    wire = {old: rank for rank, old in enumerate(ranks)}
-    return tuple((wire[small], wire[large]) for small, large in comparators)
+    _, comparators = _by_rank(*_sorted(tuple(range(k))))
+    return comparators
 
 
 _Comparators = tuple[tuple[int, int], ...]
+
+
+def _by_rank(comparators: _Comparators, ranks: tuple[int, ...]) -> tuple[dict[int, int], _Comparators]:
+    """New names of wires, by rank at the end, and the comparators with these."""
+    wire = {old: rank for rank, old in enumerate(ranks)}
+    return wire, tuple((wire[small], wire[large]) for small, large in comparators)
+
+
+def _pruned(
+    comparators: _Comparators, k: int, exact: Collection[int], loose: Collection[int]
+) -> tuple[Comparator, ...]:
+    exact, loose = frozenset(exact), frozenset(loose)
+    told_apart = [wire in exact for wire in range(k)]
+    used = [wire in exact or wire in loose for wire in range(k)]
+    kept: list[Comparator] = []
+    for small, large in reversed(comparators):
+        if not (told_apart[small] or told_apart[large]) and used[small] == used[large]:
+            continue
+        kept.append(Comparator(small, large, used[small], used[large]))
+        told_apart[small] = told_apart[large] = used[small] = used[large] = True
+    return tuple(reversed(kept))
 
 
 def _sorted(wires: tuple[int, ...]) -> tuple[_Comparators, tuple[int, ...]]:
@@ -83,13 +111,8 @@ def _merged(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[_Comparators
     return first + second + pairs, evens[:1] + between + odds[len(pairs) :] + evens[1 + len(pairs) :]
 
 
-_HALVED_FROM = 128  # there the best split is worth one comparator in a hundred, and looking for it takes seconds
-
-
 @cache
 def _best_split(k: int) -> int:
-    if k >= _HALVED_FROM:
-        return k // 2
     return min(range(1, k), key=lambda split: (_size(split) + _size(k - split) + _merge_size(split, k - split), split))
 
 

@@ -4,8 +4,8 @@ Responsible for: machine code that ranks columns in registers, for each number o
 Must not know:   rules, slots, rows as a whole.
 
 Each comparator of a pruned sorting network is two instructions (a smaller and a larger of two vectors), written out one
-after the other; LLVM keeps what fits in registers.  For many rows a loop goes over a table of comparators instead.  A
-coordinate costs the same whatever its values are.
+after the other; LLVM keeps what fits in registers.  Of many rows, groups
+are sorted so, and a loop over a table of comparators merges them.  A coordinate costs the same whatever its values are.
 
 Spec: docs/protocol.md (numbers), docs/decisions/0019-kernels.md.
 """
@@ -21,14 +21,17 @@ import numpy.typing as npt
 
 from coordinator.enclave.rules.kernels.assembly import ATTRIBUTES, Lines, made_once, size_of
 from coordinator.enclave.rules.kernels.mixing import MIX_LANES, MixLists, check_mix, mixed_kernel
-from coordinator.enclave.rules.kernels.networks import Comparator, pruned_network
+from coordinator.enclave.rules.kernels.networks import Comparator, pruned_merges, pruned_network
 from coordinator.enclave.rules.kernels.table import RowTable, over_columns
 from protocol.errors import RangeError
 from protocol.fixedpoint import Int32
 from protocol.native import Code
 
 MAX_WRITTEN_OUT = 128
-"""Most rows whose network is written out; beyond, LLVM takes seconds for code that is no more than twice as fast."""
+"""Most rows whose network is written out; for more, LLVM takes seconds for code that is no faster than merged groups."""
+
+GROUP = 64
+"""Of more rows, as many as are sorted by a network that is written out, before a loop merges them."""
 
 MAX_RANKED_ROWS = 2048
 """Most rows: a vector of each has to fit a thread's stack."""
@@ -185,7 +188,7 @@ def window_text(k: int, count: int, element: str, sum_type: str, has_bounds: boo
 
 
 def lanes_of(k: int, element: str) -> int:
-    """Columns that are ranked at a time: one vector, or two where a loop would wait for its own last step."""
+    """Columns that are ranked at a time: one vector, or two so that a loop waits less for its own last step."""
     return (64 if k <= MAX_WRITTEN_OUT else 128) // size_of(element)
 
 
@@ -201,15 +204,15 @@ class _Ranking(Lines):
         self.sums = f"<{self.lanes} x {sum_type}>"
         self.k = k
         self._wires: dict[int, str] = {}
+        self._places: tuple[int, ...] = ()
         self._table: tuple[Comparator, ...] = ()
 
     def rank(self, *, exact: set[int], loose: range) -> None:
         """All comparators."""
-        network = pruned_network(self.k, exact=exact, loose=loose)
         if self.k > MAX_WRITTEN_OUT:
-            self._table = network
+            self._places, self._table = pruned_merges(self.k, GROUP, exact=exact, loose=loose)
             return
-        for small, large, is_small_used, is_large_used in network:
+        for small, large, is_small_used, is_large_used in pruned_network(self.k, exact=exact, loose=loose):
             pair = f"({self.vector} {self.value(small)}, {self.vector} {self.value(large)})"
             if is_small_used:
                 self._wires[small] = self.let(f"call {self.vector} @llvm.smin{pair}")
@@ -264,9 +267,6 @@ class _Ranking(Lines):
         self.store(mean, f"<{self.lanes} x i32>", "i32", "%aggregate", "%column")
         for name, bound in zip(("%low", "%high"), bounds, strict=False):
             self.store(bound, self.vector, self.element, name, "%column")
-        offsets = [
-            f"i32 {self.lanes * size_of(self.element) * wire}" for comparator in self._table for wire in comparator[:2]
-        ]
         return f"""
 define void @kernel(ptr %rows, i64 %columns, double %divisor, ptr %aggregate, ptr %low, ptr %high) #0 {{
 entry:
@@ -284,9 +284,20 @@ br i1 %more, label %loop, label %end
 end:
 ret void
 }}
-{self._sum_text() if self._table else ""}
-@network = private constant [{2 * len(self._table)} x i32] [{", ".join(offsets)}]
+{self._tile_text() if self._table else ""}
 {ATTRIBUTES}"""
+
+    def _tile_text(self) -> str:
+        """What the loops call and read."""
+        wires = [wire for comparator in self._table for wire in comparator[:2]]
+        sizes = {min(GROUP, self.k - group) for group in range(0, self.k, GROUP)}
+        sorts = "".join(_sort_text(size, self.element) for size in sorted(sizes))
+        return sorts + self._sum_text() + self._offsets("network", wires) + self._offsets("places", self._places)
+
+    def _offsets(self, name: str, wires: Sequence[int]) -> str:
+        """A table of where wires are in the tile, in bytes."""
+        offsets = ", ".join(f"i32 {self.lanes * size_of(self.element) * wire}" for wire in wires)
+        return f"@{name} = private constant [{len(wires)} x i32] [{offsets}]\n"
 
     def _sum_text(self) -> str:
         """Function `sum`: of the vectors of a tile from one wire up to another."""
@@ -315,24 +326,23 @@ ret {self.sums} %sum
 """
 
     def _table_text(self) -> str:
-        """Loops that copy one vector of every row and compare the copies, two at a time."""
+        """Calls that sort the groups into the tile, one vector after the other, and a loop that compares."""
+        groups = [
+            f"""
+%first{group} = getelementptr ptr, ptr %rows, i64 {group}
+%places{group} = getelementptr i32, ptr @places, i64 {group}
+call void @sort{min(GROUP, self.k - group)}(ptr %first{group}, i64 %column, ptr %places{group}, ptr %tile)
+call void @sort{min(GROUP, self.k - group)}(ptr %first{group}, i64 %column.right, ptr %places{group}, ptr %tile.right)
+"""
+            for group in range(0, self.k, GROUP)
+        ]
         return f"""
-br label %copy
-copy:
-%r = phi i64 [0, %loop], [%r.next, %copy]
-%r.place = getelementptr ptr, ptr %rows, i64 %r
-%r.row = load ptr, ptr %r.place
-%r.from = getelementptr {self.element}, ptr %r.row, i64 %column
-%r.value = load {self.vector}, ptr %r.from, align {size_of(self.element)}
-%r.ahead = getelementptr {self.element}, ptr %r.row, i64 %ahead
-call void @llvm.prefetch(ptr %r.ahead, i32 0, i32 3, i32 1)
-%r.to = getelementptr {self.vector}, ptr %tile, i64 %r
-store {self.vector} %r.value, ptr %r.to, align 64
-%r.next = add i64 %r, 1
-%r.more = icmp ult i64 %r.next, {self.k}
-br i1 %r.more, label %copy, label %compare
+%column.right = add i64 %column, {self.lanes // 2}
+%tile.right = getelementptr i8, ptr %tile, i64 64
+{"".join(groups)}
+br label %compare
 compare:
-%c = phi i64 [0, %copy], [%c.next, %compare]
+%c = phi i64 [0, %loop], [%c.next, %compare]
 %c.place = getelementptr [2 x i32], ptr @network, i64 %c
 %c.other = getelementptr i32, ptr %c.place, i64 1
 %small = load i32, ptr %c.place
@@ -348,4 +358,21 @@ store {self.vector} %larger, ptr %large.place, align 64
 %c.next = add i64 %c, 1
 %c.more = icmp ult i64 %c.next, {len(self._table)}
 br i1 %c.more, label %compare, label %ranked
+"""
+
+
+def _sort_text(k: int, element: str) -> str:
+    """Function that sorts one vector of k rows into the places of a tile."""
+    body = _Ranking(k, element, element)
+    body.rank(exact=set(range(k)), loose=range(0))
+    for wire in range(k):
+        place = body.let(f"getelementptr i32, ptr %places, i64 {wire}")
+        place = body.let(f"getelementptr i8, ptr %tile, i32 {body.let(f'load i32, ptr {place}')}")
+        body.do(f"store {body.vector} {body.value(wire)}, ptr {place}, align 64")
+    return f"""
+define internal void @sort{k}(ptr %rows, i64 %column, ptr %places, ptr %tile) noinline #0 {{
+%ahead = add i64 %column, {4 * body.lanes}
+{body}
+ret void
+}}
 """
