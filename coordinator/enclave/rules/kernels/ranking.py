@@ -28,7 +28,7 @@ from protocol.fixedpoint import Int32
 from protocol.native import Code
 
 MAX_WRITTEN_OUT = 128
-"""Most rows whose network is written out; for more, LLVM takes seconds for code that is no faster than merged groups."""
+"""Most rows whose network is written out; for more, LLVM takes seconds, and merged groups are as fast."""
 
 GROUP = 64
 """Of more rows, as many as are sorted by a network that is written out, before a loop merges them."""
