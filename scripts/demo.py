@@ -37,6 +37,7 @@ from participant import data
 from participant.trainers import DEFAULT_TRAINER
 from protocol.errors import UnavailableError
 from protocol.keys import address, to_hex
+from protocol.rulebook import Rule, parse_rule
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 VERIFY_TIMEOUT_S = 300.0
@@ -47,9 +48,7 @@ def main(
     participants: Annotated[int, typer.Option(help="Participant processes.")] = 10,
     byzantine: Annotated[int, typer.Option(help="How many of them attack; the f of the rule.")] = 2,
     attack: Annotated[str, typer.Option(help=f"NAME[:FACTOR]: {attack_names()}.")] = "sign-flip:4",
-    rule: Annotated[
-        str, typer.Option(help="A rule or stages and a rule, see docs/rules.md.")
-    ] = "trimmed-mean",
+    rule: Annotated[str, typer.Option(help="A rule or stages and a rule, see docs/rules.md.")] = "trimmed-mean",
     dataset: Annotated[str, typer.Option(help=f"{', '.join(data.names())}.")] = "digits",
     split: Annotated[str, typer.Option(help="iid, dirichlet[:ALPHA] or label-sorted.")] = "dirichlet:1",
     rounds: Annotated[int, typer.Option(help="Rounds.")] = 8,
@@ -102,10 +101,7 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
         federation.stop_coordinator()
         lie = acts.lie()
         show.lie(lie)
-        show.step("the coordinator copies the attestation key, and starts an enclave of its own")
-        with show.rounds(is_theft=True):
-            theft = acts.theft(show.progress)
-        show.theft(theft)
+        theft = steal(acts, show, options.rule)
         standings = acts.standings()
         show.standings(standings)
         write_down(federation, metrics, standings, lie, theft, run)
@@ -120,7 +116,19 @@ def perform(options: Options, show: Show | JsonShow, run: Path, *, keep_serving:
             federation.start_coordinator()
             show.step(f"chain {federation.rpc} and coordinator {federation.coordinator_url} serve until Ctrl-C")
             signal.pause()
-    return code if theft.is_refuted else code or 1
+    return code if theft is None or theft.is_refuted else code or 1
+
+
+def steal(acts: Acts, show: Show | JsonShow, rule: str) -> Theft | None:
+    """The act with the copied key; None where the ledger has no proof for the rule, and the act would have no end."""
+    if parse_rule(rule) is Rule.REPLAY:
+        show.step(f"left out: a stolen attestation key.  No proof on the ledger refutes {rule}, members outvote it")
+        return None
+    show.step("the coordinator copies the attestation key, and starts an enclave of its own")
+    with show.rounds(is_theft=True):
+        theft = acts.theft(show.progress)
+    show.theft(theft)
+    return theft
 
 
 def perform_tampered(options: Options, show: Show | JsonShow, run: Path, file: str) -> int:
@@ -144,7 +152,7 @@ def write_down(
     metrics: list[record.RoundMetrics],
     standings: list[tuple[bytes, bool, int, int]],
     lie: Lie,
-    theft: Theft,
+    theft: Theft | None,
     run: Path,
 ) -> None:
     """Artifacts, record, its digest on the ledger, the chain's dump, numbers and figure: in this order."""
@@ -167,7 +175,7 @@ def describe(
     metrics: list[record.RoundMetrics],
     standings: list[tuple[bytes, bool, int, int]],
     lie: Lie,
-    theft: Theft,
+    theft: Theft | None,
     name: str,
 ) -> dict[str, Any]:
     """The values of record.json.  Accuracies are the demo's own and unattested; everything else can be checked."""
@@ -207,7 +215,7 @@ def describe(
         ],
         "rounds": [asdict(item) for item in metrics],
         "lie": {**asdict(lie), "fee_wei": str(lie.fee_wei)},
-        "theft": theft.to_map(),
+        "theft": theft and theft.to_map(),
     }
 
 

@@ -42,9 +42,9 @@ SET_FAMILY = 0
 HPKE_KEY_BYTES = 1216
 
 LIE_IN = "coordinator/enclave/rounds.py"
-RECHECK = "    plain.recheck(rows, aggregation, sums, rule, spec.f, spec.m, list(recheck))\n"
+RECHECK = "    plain.recheck(rows, aggregation, spec.f, spec.m, found.at)\n"
 """The enclave's own second look, which would notice."""
-AGGREGATED = "    sums = totals(rows, aggregation)\n"
+AGGREGATED = "    found = account(rows, aggregation, leaves=recheck)\n"
 LIE = "    aggregation.aggregate[:] *= -1  # the model walks backwards\n"
 
 
