@@ -15,7 +15,12 @@ from coordinator.enclave.rules.kernels import mixing, products, ranking, sums
 from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
 from coordinator.enclave.rules.kernels.products import gram, gram_block
 from coordinator.enclave.rules.kernels.ranking import ranked_block, window_block
-from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
+from coordinator.enclave.rules.kernels.sums import (
+    norms_block,
+    scaled_block,
+    weighted_mean_block,
+    weighted_sum_block,
+)
 from coordinator.enclave.rules.kernels.table import RowTable
 from protocol import native
 from protocol.fixedpoint import Int16, Int32, Int64
@@ -186,6 +191,33 @@ def test_a_weighted_sum_is_exact(given_rows: tuple[Int16, int, int], kind: str, 
 
 
 @QUICK
+@given(tables(70), st.integers(0, 2**32))
+def test_a_weighted_mean_is_rounded_down(given_rows: tuple[Int16, int, int], seed: int) -> None:
+    rows, start, stop = given_rows
+    rng, columns = np.random.default_rng(seed), rows[:, start:stop].astype(np.int64)
+    out = np.full(stop - start, -7, dtype=np.int32)
+    for largest in (1, 700, (1 << 23) // len(rows) - 1):  # sums of 32 bits, and of 64
+        weights = rng.integers(0, largest + 1, size=len(rows))
+        for divisor in {max(1, int(weights.sum())), max(1, int(weights.sum())) * 3, 1 << 52}:
+            weighted_mean_block(RowTable.of(rows), start, stop, weights=weights, divisor=divisor, out=out)
+            assert out.tolist() == [2**15 * total // divisor for total in (weights @ columns).tolist()]
+
+
+@QUICK
+@given(tables(70))
+def test_squared_norms_are_exact(given_rows: tuple[Int16, int, int]) -> None:
+    rows, start, stop = given_rows
+    columns = rows[:, start:stop].astype(np.int64)
+    assert np.array_equal(norms_block(RowTable.of(rows), start, stop), (columns * columns).sum(axis=1))
+
+
+def test_squared_norms_of_rows_at_the_ends_are_exact() -> None:
+    for value in (-32768, -32767, 32767):
+        rows = np.full((3, 100_003), value, dtype=np.int16)
+        assert norms_block(RowTable.of(rows), 0, 100_003).tolist() == [100_003 * value * value] * 3
+
+
+@QUICK
 @given(tables(40), st.integers(1, 12), st.integers(0, 2**32))
 def test_mixed_rows_are_sums_over_their_lists_and_are_ranked_as_such(
     given_rows: tuple[Int16, int, int], made: int, seed: int
@@ -240,6 +272,11 @@ def test_every_processor_gives_the_same_integers() -> None:
         out = np.empty(70, dtype=np.int64)
         weighted_sum_block(table, 0, 70, weights=np.arange(11) - 5, out=out)
         assert np.array_equal(out, (np.arange(11) - 5) @ longer)
+        assert np.array_equal(norms_block(table, 0, 70), np.diagonal(products_of(rows)))
+        means = np.empty(70, dtype=np.int32)
+        for weights in (np.arange(11), np.arange(11) * 9000):
+            weighted_mean_block(table, 0, 70, weights=weights, divisor=9001 * 55, out=means)
+            assert means.tolist() == ((weights @ longer << 15) // (9001 * 55)).tolist()
         members = np.arange(22).reshape(2, 11) % 3 > 0
         mixed = np.empty((2, 70), dtype=np.int32)
         mix_block(table, 0, 70, lists=MixLists.of(members), out=mixed)

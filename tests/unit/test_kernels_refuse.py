@@ -13,7 +13,12 @@ from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
 from coordinator.enclave.rules.kernels.networks import pruned_merges, pruned_network, sorting_network
 from coordinator.enclave.rules.kernels.products import gram
 from coordinator.enclave.rules.kernels.ranking import MAX_RANKED_ROWS, ranked_block, window_block
-from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
+from coordinator.enclave.rules.kernels.sums import (
+    norms_block,
+    scaled_block,
+    weighted_mean_block,
+    weighted_sum_block,
+)
 from coordinator.enclave.rules.kernels.table import RowTable
 from protocol import native
 from protocol.errors import LengthError, MalformedError, RangeError
@@ -162,6 +167,23 @@ def test_a_value_that_no_update_has_is_refused_by_inner_products(column: int) ->
     extreme[1, column] = -32768
     with pytest.raises(RangeError, match="at most 32767 in magnitude"):
         gram(RowTable.of(extreme))
+
+
+def test_a_mean_that_is_not_exact_is_refused() -> None:
+    table, ones = RowTable.of(rows()), np.ones(3, dtype=np.int64)
+    for weights in (ones << 22, -ones):
+        with pytest.raises(RangeError, match="sum of the weights"):
+            weighted_mean_block(table, 0, 8, weights=weights, divisor=1, out=OUT)
+    for divisor in (0, (1 << 52) + 1):
+        with pytest.raises(RangeError, match="divisor of a mean"):
+            weighted_mean_block(table, 0, 8, weights=ones, divisor=divisor, out=OUT)
+    with pytest.raises(MalformedError, match="means"):
+        weighted_mean_block(table, 0, 8, weights=ones, divisor=3, out=np.zeros(8, dtype=np.int64))
+    wide = RowTable.of(rows().astype(np.int32))
+    with pytest.raises(RangeError, match="of int16 rows"):
+        weighted_mean_block(wide, 0, 8, weights=ones, divisor=3, out=OUT)
+    with pytest.raises(MalformedError, match="rows"):
+        norms_block(wide, 0, 8)
 
 
 def test_weights_lists_and_factors_are_as_many_as_rows() -> None:

@@ -20,11 +20,15 @@ import numpy.typing as npt
 from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
 from coordinator.enclave.rules.kernels.products import gram, gram_block
 from coordinator.enclave.rules.kernels.ranking import MAX_RANKED_ROWS, Bounds, ranked_block, window_block
-from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
+from coordinator.enclave.rules.kernels.sums import (
+    norms_block,
+    scaled_block,
+    weighted_mean_block,
+    weighted_sum_block,
+)
 from coordinator.enclave.rules.kernels.table import RowTable
 from coordinator.enclave.rules.plan import Block, Columns, Combination, Mixed, Plan, Ranks, Scaled, Transform, Weighted
 from coordinator.enclave.rules.points import Exact
-from coordinator.enclave.rules.products import norms_of_block
 from protocol import native
 from protocol.fixedpoint import Int16, Int32, Int64
 
@@ -63,10 +67,7 @@ def products(rows: Sequence[Int16], scaled: Sequence[Transform], coordinates: sl
         total: Exact = np.zeros((), dtype=np.int64)
         for block in _cut(parts[part], _SCRATCH_ELEMENTS // table.k) if scaled else [parts[part]]:
             here, columns = _scaled(table, scaled, block)
-            if everything:
-                total = total + gram_block(here, columns.start, columns.stop)
-            else:
-                total = total + norms_of_block(_block(here, columns))
+            total = total + (gram_block if everything else norms_block)(here, columns.start, columns.stop)
         sums[part] = total
 
     native.each(work, range(len(parts)))
@@ -191,13 +192,17 @@ def _combine(
 
 
 def _weigh(combination: Weighted, table: RowTable, block: slice, aggregate: Int32) -> None:
-    is_narrow = sum(combination.weights) < 1 << 16 and table.element == "i16"
-    sums = np.empty(block.stop - block.start, dtype=np.int32 if is_narrow else np.int64)
-    weighted_sum_block(table, block.start, block.stop, weights=combination.wrapped(), out=sums)
-    if combination.divisor == 1 and not combination.saturates:
-        np.left_shift(sums, combination.shift, out=aggregate, casting="unsafe")
+    start, stop, weights, total = block.start, block.stop, combination.wrapped(), sum(combination.weights)
+    if combination.divisor == 1 and not combination.saturates and total << combination.shift <= 1 << 15:
+        weighted_sum_block(table, start, stop, weights=weights << combination.shift, out=aggregate)
+    elif not combination.saturates and total < 1 << 23 and table.element == "i16":
+        # as if 2**15 times the sum were taken, and divided by as much more
+        divisor = combination.divisor << (15 - combination.shift)
+        weighted_mean_block(table, start, stop, weights=weights, divisor=divisor, out=aggregate)
     else:
-        aggregate[:] = combination.quotient(sums.astype(np.int64))
+        sums = np.empty(stop - start, dtype=np.int64)
+        weighted_sum_block(table, start, stop, weights=weights, out=sums)
+        aggregate[:] = combination.quotient(sums)
 
 
 def _lists_to_fuse(plan: Plan, table: RowTable) -> MixLists | None:
