@@ -427,6 +427,23 @@ def test_the_geometric_median_is_one_and_three_steps_from_zero_are_not() -> None
     assert np.abs(rules.geometric_median(SPREAD) - case["value"]).max() > 0.004
 
 
+def test_clipping_on_from_a_centre_is_what_more_steps_are() -> None:
+    (case,) = [case for case in PEERS["cases"] if case["chain"] == "centred-clipping:0.3:5"]
+    point = np.zeros(6)
+    for _ in range(5):
+        point = rules.centred_clipping(SPREAD, radius=0.3, steps=1, centre=point)
+    assert np.abs(point - case["value"]).max() < 5 * slack("centred-clipping:0.3:1", SPREAD, 2.0**-13, point)
+
+
+def test_arc_clips_by_a_whole_number_that_byzfl_rounds_down_once_more() -> None:
+    n, f = 242, 33
+    assert (2 * f * (n - f) // n, int((2 * f / n) * (n - f))) == (57, 56)
+    lengths = np.arange(1.0, n + 1)
+    found = rules.explain("arc+mean", lengths[:, None], f=f)
+    expected = np.minimum(lengths, n - 57).mean()
+    assert abs(found.aggregate[0] - expected) <= found.bound + n * 2.0**-16
+
+
 def test_clipping_does_not_write_into_the_matrix_as_byzfl_does() -> None:
     matrix = SPREAD.copy()
     rules.mean(matrix, before="clip:0.5")
