@@ -20,10 +20,10 @@ import numpy.typing as npt
 from coordinator.enclave.rules import Aggregation, account
 from coordinator.enclave.rules import aggregate as aggregate_rows
 from coordinator.enclave.rules.plan import Scaled, Weighted
-from lab.rules.floats import Rounded, Vectors, check_exponent, finest, read, rounded, values_of, whole_numbers
+from lab.rules.floats import Vectors, check_exponent, cost, finest, read, rounded, values_of, whole_numbers
 from protocol.errors import EncodingError, LengthError, MalformedError, RangeError
-from protocol.fixedpoint import FRACTION_BITS, INT32_MAX, INT32_MIN
-from protocol.rulebook import parse_chain
+from protocol.fixedpoint import FRACTION_BITS, INT32_MAX, INT32_MIN, Int16
+from protocol.rulebook import Chain, parse_chain
 
 if TYPE_CHECKING:
     import torch
@@ -135,17 +135,18 @@ def explain(
     exact = values_of(work.result.aggregate, work.exponent)
     back: A = work.vectors.give_back(exact)
     returned = read([back]).rows[0].astype(np.float64)
-    kept = account(work.sent, work.result).totals.kept
+    kept = account(work.integers[: len(work.vectors.rows)], work.result).totals.kept
+    spent = cost(work.floats, work.integers, work.exponent)
     return Explained(
         aggregate=back,
         chain=str(work.result.chain),
         exponent=work.exponent,
-        saturated=work.rounding.saturated,
-        largest_error=work.rounding.largest_error,
-        relative_error=work.rounding.relative_error,
+        saturated=spent.saturated,
+        largest_error=spent.largest_error,
+        relative_error=spent.relative_error,
         selected=tuple(np.flatnonzero(work.result.selected).tolist()),
         kept=tuple((kept / work.vectors.length).tolist()),
-        bound=_bound(work) + float(np.abs(returned - exact).max()),
+        bound=_bound(work, spent.largest_error) + float(np.abs(returned - exact).max()),
         decides=any(step.name not in _UNDECIDING for step in (*work.result.chain.stages, work.result.chain.rule)),
     )
 
@@ -159,13 +160,11 @@ class _Work:
 
     vectors: Vectors
     exponent: int
-    rounding: Rounded
-    """Of the rows, and of the further one behind them."""
+    floats: Sequence[npt.NDArray[Any]]
+    """The rows, and the rule's further one behind them."""
+    integers: Int16
+    """The same, rounded."""
     result: Aggregation
-
-    @property
-    def sent(self) -> npt.NDArray[np.int16]:
-        return self.rounding.rows[: len(self.vectors.rows)]
 
 
 def _work(
@@ -179,53 +178,40 @@ def _work(
     exponent: int | None,
     seed: int | bytes,
 ) -> _Work:
-    """Steps 1 to 5 of an aggregation."""
-    # 1. What came in, refused before anything is computed.
+    """One aggregation."""
     vectors = read(matrix)
-    further = {name: _one(row, name, vectors) for name, row in (("centre", centre), ("trusted", trusted))}
-    extra = [row for row in further.values() if row is not None]
-
-    # 2. The exponent, and with it the chain in units.
-    magnitude = max(*vectors.magnitudes, *(row.magnitudes[0] for row in extra), 0.0)
-    given, exponent = exponent, finest(magnitude) if exponent is None else _whole("exponent", exponent)
-    check_exponent(exponent)
+    given = {"centre": centre, "trusted": trusted}
+    further = {name: _one(row, name, vectors) for name, row in given.items() if row is not None}
+    floats = [*vectors.rows, *(row.rows[0] for row in further.values())]
+    chosen = exponent is None
+    if exponent is None:
+        exponent = finest(max(*vectors.magnitudes, *(row.magnitudes[0] for row in further.values()), 0.0))
+    check_exponent(_whole("exponent", exponent))
     chain = parse_chain(_in_units(text, exponent))
-    if f is None and (users := [step.name for step in (*chain.stages, chain.rule) if step.name in _USING_F]):
-        raise MalformedError(f"f of {users[0]}", expected="how many liars it is to tolerate", actual="none")
-    if given is None and not (chain.rule.name in ("mean", "weighted-mean") and not chain.stages):
-        _check_middle(vectors.magnitudes, further["trusted"])
-
-    # 3. Floats to integers.
-    rounding = rounded([*vectors.rows, *(row.rows[0] for row in extra)], exponent, magnitude=magnitude)
-
-    # 4. The engine.
-    n = len(vectors.rows)
-    places = {name: place for place, name in enumerate((name for name in further if further[name]), start=n)}
+    f = _liars(chain, f)
+    if chosen and (chain.stages or chain.rule.name not in ("mean", "weighted-mean")):
+        _check_middle(vectors.magnitudes, further.get("trusted"))
+    integers = rounded(floats, exponent)
     result = aggregate_rows(
         chain,
-        rounding.rows[:n],
-        f=0 if f is None else _whole("f", f),
+        integers[: len(vectors.rows)],
+        f=f,
         m=_whole("m", m),
         weights=None if weights is None else whole_numbers(weights, what="weights"),
         seed=_seed(seed),
-        **{name: rounding.rows[place] for name, place in places.items()},
+        **dict(zip(further, integers[len(vectors.rows) :], strict=True)),
     )
-
-    # 5. Only a rule that makes rows longer can leave int32.
-    combination = result.plan.combination
-    if isinstance(combination, Weighted) and combination.saturates:
-        ends = int(result.aggregate.min()), int(result.aggregate.max())
-        if INT32_MIN in ends or INT32_MAX in ends:
-            expected = f"below 2**16 units of 2**{exponent}: a larger exponent"
-            raise RangeError(f"aggregate of {chain.rule.name}", expected=expected, actual="one that was cut")
-    return _Work(vectors=vectors, exponent=exponent, rounding=rounding, result=result)
+    _check_ends(result, exponent)
+    return _Work(vectors=vectors, exponent=exponent, floats=floats, integers=integers, result=result)
 
 
-def _bound(work: _Work) -> float:
+def _bound(work: _Work, error: float) -> float:
     """How far the aggregate can be from what its plan makes of the floats, coordinate by coordinate.
 
     Sums of rows with weights that add up to one, and ranks, take an error of h to one of h.  A clipping stage and the
     aggregate itself are rounded down, by less than one of their units.
+
+    error: the largest that rounding made.
     """
     plan, unit = work.result.plan, 2.0**work.exponent
     clips = sum(isinstance(step, Scaled) for step in plan.transforms)
@@ -233,7 +219,7 @@ def _bound(work: _Work) -> float:
     if isinstance(plan.combination, Weighted):
         total = sum(plan.combination.weights) << plan.combination.shift
         share = total * work.result.scale / (plan.combination.divisor << FRACTION_BITS)
-    return share * (work.rounding.largest_error + clips * unit) + ldexp(unit, -FRACTION_BITS)
+    return share * (error + clips * unit) + ldexp(unit, -FRACTION_BITS)
 
 
 def _check_middle(magnitudes: Sequence[float], trusted: Vectors | None) -> None:
@@ -254,13 +240,21 @@ def _check_middle(magnitudes: Sequence[float], trusted: Vectors | None) -> None:
         )
 
 
+def _check_ends(result: Aggregation, exponent: int) -> None:
+    """Whether the aggregate is all there: a rule that makes rows longer can leave int32."""
+    combination = result.plan.combination
+    if isinstance(combination, Weighted) and combination.saturates:
+        ends = int(result.aggregate.min()), int(result.aggregate.max())
+        if INT32_MIN in ends or INT32_MAX in ends:
+            expected = f"below 2**16 units of 2**{exponent}: a larger exponent"
+            raise RangeError(f"aggregate of {result.chain.rule.name}", expected=expected, actual="one that was cut")
+
+
 # --- what came in -----------------------------------------------------------------------------------------------------
 
 
-def _one(row: object | None, name: str, vectors: Vectors) -> Vectors | None:
+def _one(row: object, name: str, vectors: Vectors) -> Vectors:
     """A further row, as long as those of the matrix."""
-    if row is None:
-        return None
     found = read([row], what=f"{name} row")
     if found.length != vectors.length:
         raise LengthError(f"length of the {name} row", expected=vectors.length, actual=found.length)
@@ -290,6 +284,15 @@ def _radius(name: str, text: str, exponent: int) -> str:
         expected = f"at least half a unit, 2**{exponent - 1}: a smaller exponent"
         raise RangeError(f"radius of {name}", expected=expected, actual=text)
     return str(units)
+
+
+def _liars(chain: Chain, f: int | None) -> int:
+    """f, which must be said where anything depends on it."""
+    if f is not None:
+        return _whole("f", f)
+    if using := [step.name for step in (*chain.stages, chain.rule) if step.name in _USING_F]:
+        raise MalformedError(f"f of {using[0]}", expected="how many liars it is to tolerate", actual="none")
+    return 0
 
 
 def _whole(name: str, value: object) -> int:

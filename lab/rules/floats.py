@@ -34,6 +34,8 @@ ZEROS_EXPONENT = -14
 _DTYPES = ("float16", "float32", "float64", "bfloat16")
 _CHUNK = 1 << 14
 """Coordinates that are rounded at once: as binary64 they and their temporaries stay in the cache."""
+_FLOAT32_POWERS = 100
+"""2**-100 to 2**100 are binary32 numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,12 +55,10 @@ class Vectors:
         return len(self.rows[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rounded:
-    """Vectors as integers, and what that cost."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What rounding changed."""
 
-    rows: Int16
-    """(n, d) value q * 2**exponent; never -32768."""
     saturated: int
     """Values that did not fit and were cut to +/-32767."""
     largest_error: float
@@ -103,30 +103,46 @@ def check_exponent(exponent: int) -> None:
         raise RangeError("exponent", expected=f"in {MIN_EXPONENT}..{MAX_EXPONENT}", actual=exponent)
 
 
-def rounded(rows: Sequence[npt.NDArray[Any]], exponent: int, *, magnitude: float) -> Rounded:
+def rounded(rows: Sequence[npt.NDArray[Any]], exponent: int) -> Int16:
     """The nearest integers, ties to even, saturated: protocol.fixedpoint.quantise without its range of exponents.
 
-    rows:      n of (d,) floats, finite.
-    magnitude: the largest absolute value among them.
+    rows:    n of (d,) floats, finite.
+    returns: (n, d) value q * 2**exponent; never -32768.
     """
     out = np.empty((len(rows), len(rows[0])), dtype=np.int16)
-    saturated, largest, lost, norm = 0, 0.0, 0.0, 0.0
-    unit, near_one = 2.0**exponent, ldexp(1.0, min(1 - frexp(magnitude)[1], 1000))  # no square of 1e200
     for row, to in zip(rows, out, strict=True):
+        # A product with a power of two is exact, or past all integers, or far below 1: in binary32, too.
+        kind: Any = np.float32 if row.dtype.itemsize < 8 and abs(exponent) <= _FLOAT32_POWERS else np.float64
+        scale = kind(2.0**-exponent)
+        for start in range(0, len(row), _CHUNK):
+            with np.errstate(over="ignore", under="ignore"):  # infinity saturates as any other large value
+                units = row[start : start + _CHUNK].astype(kind) * scale
+            np.rint(units, out=units)
+            to[start : start + _CHUNK] = np.clip(units, -INT16_MAX, INT16_MAX, out=units)
+    return out
+
+
+def cost(rows: Sequence[npt.NDArray[Any]], integers: Int16, exponent: int) -> Cost:
+    """What became of the rows when they became these integers.
+
+    rows:     n of (d,) floats, finite.
+    integers: (n, d) what `rounded` made of them.
+    """
+    saturated, largest, lost, norm = 0, 0.0, 0.0, 0.0
+    unit = 2.0**exponent
+    magnitude = max(float(np.abs(row).max()) for row in rows)
+    near_one = ldexp(1.0, min(1 - frexp(magnitude)[1], -MIN_EXPONENT))  # the square of 1e200 would be infinite
+    for row, found in zip(rows, integers, strict=True):
         for start in range(0, len(row), _CHUNK):
             values = row[start : start + _CHUNK].astype(np.float64)
-            with np.errstate(over="ignore"):  # infinity saturates as any other large value
-                whole = np.rint(values * 2.0**-exponent)
-            cut = np.clip(whole, -INT16_MAX, INT16_MAX)
-            to[start : start + _CHUNK] = cut
-            saturated += int(np.count_nonzero(whole != cut))
-            rest = values - cut * unit
+            rest = values - found[start : start + _CHUNK] * unit
+            saturated += int(np.count_nonzero(np.abs(values) >= (INT16_MAX + 0.5) * unit))  # the even one is 32768
             largest = max(largest, float(np.abs(rest).max()))
             # Not by BLAS, whose threads take fifty times as long over so few numbers.
             lost += float(np.square(rest * near_one).sum())
             norm += float(np.square(values * near_one).sum())
     relative = (lost / norm) ** 0.5 if norm else 0.0
-    return Rounded(rows=out, saturated=saturated, largest_error=largest, relative_error=relative)
+    return Cost(saturated=saturated, largest_error=largest, relative_error=relative)
 
 
 def values_of(aggregate: Int32, exponent: int) -> Float64:

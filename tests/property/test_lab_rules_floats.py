@@ -13,9 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from coordinator.enclave.rules import aggregate
+from coordinator.enclave.rules.plan import Plan, Ranks, Scaled, Weighted, Window
 from lab import rules
-from lab.rules.floats import finest, rounded
-from protocol.fixedpoint import MAX_EXPONENT, MIN_EXPONENT, quantise
+from lab.rules.floats import cost, finest, rounded
+from protocol.fixedpoint import MAX_EXPONENT, MIN_EXPONENT, Int16, quantise
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 Floats = npt.NDArray[np.float64]
@@ -41,18 +43,37 @@ def test_the_finest_exponent_cuts_nothing_and_the_next_one_would(magnitude: floa
 
 
 @EXAMPLES
-@given(matrices(elements=st.one_of(ORDINARY, st.floats(-1, 1), ANY)), st.integers(MIN_EXPONENT, MAX_EXPONENT))
-def test_rounding_is_a_participants(matrix: Floats, exponent: int) -> None:
-    found = rounded(list(matrix), exponent, magnitude=float(np.abs(matrix).max()))
-    expected = [quantise(row, exponent) for row in matrix]
-    assert found.rows.tolist() == [one.row.tolist() for one in expected]
+@given(
+    matrices(elements=st.one_of(ORDINARY, st.floats(-1, 1), ANY)),
+    st.sampled_from([np.float16, np.float32, np.float64]),
+    st.integers(MIN_EXPONENT, MAX_EXPONENT),
+)
+def test_rounding_is_a_participants(matrix: Floats, dtype: type, exponent: int) -> None:
+    most = float(np.finfo(dtype).max)
+    rows = list(np.clip(matrix, -most, most).astype(dtype))
+    integers = rounded(rows, exponent)
+    expected = [quantise(row, exponent) for row in rows]
+    assert integers.tolist() == [one.row.tolist() for one in expected]
+    found = cost(rows, integers, exponent)
     assert found.saturated == sum(one.saturated for one in expected)
-    if len(matrix) == 1:
-        assert found.relative_error == pytest.approx(expected[0].error, rel=1e-9, abs=1e-300)
-    lost = max(
-        abs(Fraction(x) - q * Fraction(2) ** exponent) for x, q in zip(matrix.flat, found.rows.flat, strict=True)
-    )
-    assert found.largest_error == pytest.approx(float(lost), rel=1e-12)
+    pairs = [
+        (Fraction(float(x)), q)
+        for row, line in zip(rows, integers, strict=True)
+        for x, q in zip(row, line.tolist(), strict=True)
+    ]
+    lost = [abs(x - q * Fraction(2) ** exponent) for x, q in pairs]
+    assert found.largest_error == pytest.approx(float(max(lost)), rel=1e-12)
+    squares = sum(x * x for x, _ in pairs)
+    relative = sum(loss * loss for loss in lost) / squares if squares else Fraction(0)
+    assert found.relative_error == pytest.approx(float(relative) ** 0.5, rel=1e-9, abs=1e-150)
+
+
+@EXAMPLES
+@given(hnp.arrays(np.float32, (2, 3), elements=st.floats(-(2.0**127), 2.0**127, width=32)), st.integers(-400, 400))
+def test_single_precision_is_rounded_as_double_precision_of_the_same_values(
+    matrix: npt.NDArray[np.float32], exponent: int
+) -> None:
+    assert rounded(list(matrix), exponent).tolist() == rounded(list(matrix.astype(np.float64)), exponent).tolist()
 
 
 # --- on real numbers --------------------------------------------------------------------------------------------------
@@ -120,6 +141,56 @@ def test_a_clipped_row_is_no_longer_than_the_radius(matrix: Floats, radius: int)
     unit = 2.0**-4  # by the whole part of its length, and then rounded down, also below zero
     allowed = radius + unit + matrix.shape[1] ** 0.5 * (unit + 2.0**-19)
     assert np.linalg.norm(found.aggregate) <= allowed
+
+
+# --- the same decisions -----------------------------------------------------------------------------------------------
+
+
+def by_plan(plan: Plan, floats: Floats, integers: Int16) -> Floats:
+    """What the plan makes of the floats: its weights, factors and ranks, Meamed's ranks by the integers."""
+    values, wide = floats, integers
+    for step in plan.transforms:
+        wide = step.apply(wide)
+        if isinstance(step, Scaled):
+            values = values * np.array(step.factors)[:, None] / 2**16
+        else:
+            sums = [
+                times * values[list(rows)].sum(axis=0) for rows, times in zip(step.members, step.times, strict=True)
+            ]
+            values = np.array(sums)
+    end = plan.combination
+    if isinstance(end, Weighted):
+        return np.array(end.weights[: len(values)]) @ values * 2.0 ** (end.shift - 15) / end.divisor
+    places = list(end.places) if isinstance(end, Window) else list(range(len(values)))
+    columns = np.sort(values[places], axis=0)
+    if isinstance(end, Ranks):
+        return columns[end.first : end.last + 1].mean(axis=0) / end.scale
+    ordered = np.sort(wide[places].astype(np.int64), axis=0)
+    rest = len(places) - end.count
+    middle = ordered[(len(places) - 1) // 2] + ordered[len(places) // 2]
+    starts = (ordered[:rest] + ordered[end.count :] < middle).sum(axis=0)
+    means = [columns[start : start + end.count, at].mean() for at, start in enumerate(starts)]
+    return np.array(means) / end.scale
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        *("meamed", "krum", "bulyan", "mda", "geometric-median", "centred-clipping:30:2", "fltrust"),
+        *("clip:50+median", "arc+mean", "nnm+trimmed-mean", "nnm+clip:20+mean", "arc+bucketing:2+geometric-median"),
+    ],
+)
+@settings(max_examples=40, deadline=None)
+@given(matrix=matrices(least=7), further=st.booleans())
+def test_the_bound_holds_for_the_same_decisions(chain: str, matrix: Floats, further: bool) -> None:
+    name = {"fltrust": "trusted", "centred-clipping:30:2": "centre" if further else None}.get(chain)
+    extra = matrix[:1] if name else matrix[:0]
+    found = rules.explain(chain, matrix, f=1, exponent=-4, seed=5, **({name: matrix[0]} if name else {}))
+    floats = np.concatenate([matrix, extra])
+    integers = rounded(list(floats), -4)
+    more: dict[str, Any] = {name: integers[-1]} if name else {}
+    plan = aggregate(found.chain, integers[: len(matrix)], f=1, seed=(5).to_bytes(32), **more).plan
+    assert np.abs(found.aggregate - by_plan(plan, floats, integers)).max() <= found.bound + 1e-9
 
 
 # --- the same for equal values ----------------------------------------------------------------------------------------

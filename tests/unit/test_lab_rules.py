@@ -330,6 +330,28 @@ def test_an_explanation_says_everything() -> None:
     assert found.relative_error == pytest.approx(float(np.sqrt((lost**2).sum() / (matrix**2).sum())))
 
 
+def test_the_bound_is_of_what_comes_back() -> None:
+    matrix = np.array([[1.0], [1.0], [1.0 + 2.0**-10]], dtype=np.float16)
+    found = rules.explain("mean", matrix, exponent=-14)
+    assert (found.aggregate.tolist(), found.largest_error) == ([1.0], 0.0)
+    assert 2.0**-10 / 3 <= found.bound <= 2.0**-10 / 3 + 2 * 2.0**-29
+
+
+def test_what_decides_is_every_step_that_compares_more_than_ranks() -> None:
+    plain = ("mean", "weighted-mean", "median", "trimmed-mean", "bucketing:2+mean", "bucketing:3+median")
+    others = ("clip:1+mean", "arc+median", "nnm+trimmed-mean", "bucketing:2+krum", *by_function(SPREAD))
+    for chain in {*plain, *others}:
+        name = chain.split("+")[-1]
+        found = rules.explain(
+            chain.replace("centred-clipping", "centred-clipping:1"),
+            SPREAD,
+            f=1,
+            weights=[1] * 11 if name == "weighted-mean" else None,
+            trusted=SPREAD[0] if name == "fltrust" else None,
+        )
+        assert found.decides == (chain not in plain), chain
+
+
 def test_kept_is_a_share_of_the_coordinates() -> None:
     matrix = np.array([[0.0, 0.0, 0.0, 9.0], [1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 2.0]])
     found = rules.explain("trimmed-mean", matrix, f=1)
