@@ -7,7 +7,7 @@
 
 Responsible for: the matrices, which of ByzFL's classes with which arguments stands against which chain of ours, and
                  ByzFL's values, from its NumPy half in binary64, each on a copy of the matrix.
-Must not know:   what ours computes; whether the two agree (tests/unit/test_lab_rules.py).
+Must not know:   what ours computes; whether the two agree (tests/unit/test_lab_rules_byzfl.py).
 """
 
 from __future__ import annotations
