@@ -36,7 +36,7 @@ def geometric_median(distances: Table, *, scale: int) -> list[int]:
 
 
 def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int | None = None) -> list[int]:
-    """(k + 1,) weights that sum to 2^15, the centre's last.  Source: Karimireddy et al., ICML 2021, algorithm 2.
+    """(k + 1,) weights that sum to 2^15, the centre's last.  Source: Karimireddy et al., ICML 2021.
 
     distances: (k + 1, k + 1), the centre's line and column last.   radius: T, in an update's unit.
     steps:     so many; None: until no weight changes, STEPS at most.

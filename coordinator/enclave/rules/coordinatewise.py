@@ -109,11 +109,11 @@ class Meamed(AggregationRule):
     Kept:      values from the smallest to the largest of these.
     Ties:      of two values equally far from the median the smaller is nearer.
     Ledger:    can't refute it; a replay can.
-    Source:    Xie et al., 2018 (Generalized Byzantine-tolerant SGD), section 4.2.
+    Source:    Xie et al., 2018 (Generalized Byzantine-tolerant SGD).
     """
 
     name = "meamed"
-    paper = "Xie et al., 2018, section 4.2"
+    paper = "Xie et al., 2018"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         window = Window(places=tuple(range(points.k)), count=points.k - f, scale=points.scale)

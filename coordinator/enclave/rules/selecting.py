@@ -90,11 +90,11 @@ class MinimumDiameterAveraging(AggregationRule):
     Kept:      every coordinate of these rows, none of the others.
     Ties:      sets of the same diameter: the one whose ascending places come first in lexicographic order.
     Ledger:    can't refute it; a replay can.
-    Source:    El Mhamdi et al., ICLR 2021; the estimator is Rousseeuw's, 1985.
+    Source:    El Mhamdi et al., PODC 2020; the estimator is Rousseeuw's, 1985.
     """
 
     name = "mda"
-    paper = "El Mhamdi et al., ICLR 2021"
+    paper = "El Mhamdi et al., PODC 2020"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         chosen = least_diameter(points.distances().tolist(), f)

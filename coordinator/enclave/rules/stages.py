@@ -25,7 +25,7 @@ class Clip(Stage):
     Numbers:   C, a norm in an update's unit.
     Ties:      none.
     Ledger:    can't refute a chain with it; a replay can.
-    Source:    Karimireddy et al., ICML 2021, section 4 (clipping at a fixed radius).
+    Source:    Karimireddy et al., ICML 2021 (clipping at a fixed radius).
     """
 
     name = "clip"
@@ -42,7 +42,7 @@ class Arc(Stage):
     Condition: k >= 2f + 1, so that h < k.
     Ties:      equal norms: the same N whichever is counted first.
     Ledger:    can't refute a chain with it; a replay can.
-    Source:    Allouah et al., ICLR 2025, algorithm 2.
+    Source:    Allouah et al., ICLR 2025.
     """
 
     name = "arc"
@@ -89,7 +89,7 @@ class NearestNeighbourMixing(Stage):
     Condition: k >= 2f + 1.
     Ties:      equal distances: the lower place is nearer.
     Ledger:    can't refute a chain with it; a replay can.
-    Source:    Allouah et al., AISTATS 2023, algorithm 2.
+    Source:    Allouah et al., AISTATS 2023.
     """
 
     name = "nnm"

@@ -63,11 +63,11 @@ class CentredClipping(AggregationRule):
     Ties:      none.
     Bounds:    weights are not negative and sum to 2**15: |a| <= 2**30.
     Ledger:    can't refute it; a replay can.
-    Source:    Karimireddy et al., ICML 2021, algorithm 2.
+    Source:    Karimireddy et al., ICML 2021.
     """
 
     name = "centred-clipping"
-    paper = "Karimireddy et al., ICML 2021, algorithm 2"
+    paper = "Karimireddy et al., ICML 2021"
     extra = "centre"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
