@@ -26,6 +26,9 @@ FASTER = {
 READS = {"trimmed-mean": 5.0, "median": 5.0, "meamed": 5.0}
 """Goals at the first size: how often reading the rows once is to fit into ours, at the most."""
 
+REPEATS = 5
+"""With fewer the page says that it is a first look."""
+
 HEAD = """# Performance
 
 How long a rule takes here, and in ByzFL, byzpy and Flower. Written by `make bench` from
@@ -35,13 +38,13 @@ How long a rule takes here, and in ByzFL, byzpy and Flower. Written by `make ben
 
 Rows are in memory before the clock starts: int16 here, the same values as float32 for the others, which is what their
 users have. One process, all cores for everybody, the implementations of a rule in turn; a time is the median
-of {repeats} calls after one to warm up (of fewer where a call takes seconds). ByzFL runs with NumPy and with PyTorch;
-byzpy straight and on its pool of threads; Flower by its strategies' own functions, without decoding a message.
+of at most {repeats} calls after one to warm up (of fewer where a call takes seconds). ByzFL runs with NumPy and with
+PyTorch; byzpy straight and on its pool of threads; Flower by its strategies' own functions, without decoding a message.
 Ours is exact, and also says what it kept of which row.
 
 ## Goals
 
-With n = {n}, f = {f}, d = {d:,}, against the fastest of the five. {met} of {all} are met.
+With n = {n}, f = {f}, d = {d:,}, against the fastest of the five. {met} of {all} are met.{first_look}
 
 """
 
@@ -93,9 +96,11 @@ def page(results: dict[str, Any]) -> str:
     sizes: Sequence[Sequence[Line]] = results["speed"]
     first = _measured(sizes[0])
     goals = list(goals_of(first))
+    repeats = max(line["repeats"] for line in first)
     text = HEAD.format(
         machine=machine_of(sizes[0][0]["about"]),
-        repeats=max(line["repeats"] for line in first),
+        repeats=repeats,
+        first_look="" if repeats >= REPEATS else " **A first look, with too few calls to cite: measure again.**",
         met=sum(row[-1] == "met" for row in goals),
         all=len(goals),
         **_size(first),

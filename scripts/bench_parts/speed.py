@@ -6,6 +6,7 @@ Must not know:   how a peer is called, what becomes of a line.
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import sys
@@ -30,7 +31,7 @@ UNIT = 2.0 ** (EXPONENT - 15)
 
 
 def about() -> dict[str, Any]:
-    """The machine, the versions, and which kernels NumPy's BLAS took."""
+    """The machine, how many processes it ran in the minute before, versions, which kernels NumPy's BLAS took."""
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
@@ -41,6 +42,7 @@ def about() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": cores(),
+        "load": round(os.getloadavg()[0], 1),
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions,

@@ -22,11 +22,11 @@ def text_of(lines: Sequence[Line]) -> str:
 
 
 def machine_of(about: dict[str, Any]) -> str:
-    """One sentence about where was measured, one about what with."""
+    """Where was measured, what else ran there, what with."""
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     blas = ", ".join(dict.fromkeys(about["blas"])) or "none found"
     where = f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}"
-    return f"{where}. BLAS: {blas}. With {versions}."
+    return f"{where}; load average in the minute before {about['load']:g}. BLAS: {blas}. With {versions}."
 
 
 def bounds_of(lines: Sequence[Line]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 import bench_rules
-from bench_parts.page import goals_of
+from bench_parts.page import goals_of, page
 from bench_parts.results import BOUNDS, OURS, Line, comparisons
 from bench_parts.rows import make_rows
 from bench_parts.rules import RULES, spec_of
@@ -133,3 +134,17 @@ def test_the_table_says_why_there_is_no_time() -> None:
     text = text_of(lines).splitlines()
     assert "| `mda` | 4.00 ms | 25x | not tried: would list 1.0e+10 subsets | **100 ms** |" in text
     assert "| `mda` | - | 3 (9e-05) |" in text
+
+
+def test_the_page_is_what_the_results_give() -> None:
+    results = json.loads(bench_rules.RESULTS.read_text(encoding="utf-8"))
+    assert (bench_rules.ROOT / "docs" / "performance.md").read_text(encoding="utf-8") == page(results)
+
+
+def test_the_results_are_of_all_sizes_and_rules() -> None:
+    results = json.loads(bench_rules.RESULTS.read_text(encoding="utf-8"))
+    sizes = [(lines[-1]["n"], lines[-1]["d"]) for lines in results["speed"]]
+    assert sizes == list(bench_rules.SIZES)
+    for lines in results["speed"]:
+        measured = comparisons(found for found in lines if "rule" in found)
+        assert [comparison.rule for comparison in measured] == list(RULES)
