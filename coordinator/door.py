@@ -98,8 +98,6 @@ class Closed:
     """int32[d], little-endian; None with too few counted."""
     model: bytes
     """int32[d], little-endian."""
-    rows: tuple[bytes | None, ...]
-    """int16[d] per slot, little-endian; None where nothing is counted or rows are not public."""
 
 
 class Door:
@@ -189,10 +187,16 @@ class Door:
             set_leaves=tuple(_bytes(item) for item in fields.list("set", MAX_SLOTS)),
             aggregate=fields.bytes("aggregate") if fields.optional("aggregate") else None,
             model=fields.bytes("model"),
-            rows=tuple(None if item is None else _bytes(item) for item in fields.list("rows", MAX_SLOTS)),
         )
         fields.done()
         return closed
+
+    def row(self, slot: int) -> bytes | None:
+        """int16[d], little-endian, of a slot of the signed round; None where none is counted or rows are not public."""
+        fields = self._ask({"op": "row", "slot": slot})
+        row = fields.bytes("row") if fields.optional("row") else None
+        fields.done()
+        return row
 
     def finish(self, round_id: int) -> None:
         """Lets the enclave forget a round that is final."""

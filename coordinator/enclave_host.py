@@ -211,6 +211,11 @@ class EnclaveHost:
         with self._lock:
             return self._use(lambda door: door.close_round(commitments, undelivered))
 
+    def row(self, slot: int) -> bytes | None:
+        """The row of a slot of the round that was closed, where it may be published."""
+        with self._lock:
+            return self._use(lambda door: door.row(slot))
+
     def finish(self, round_id: int) -> None:
         """Lets enclave and store forget what only an open round needs."""
         with self._lock:

@@ -6,6 +6,7 @@ Must not know:   the chain, deadlines, or how a result came to be.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from coordinator.door import Closed
@@ -28,8 +29,10 @@ class SignedResult:
     outcomes: bytes
 
 
-def publish(store: Store, spec: Spec, closed: Closed) -> None:
+def publish(store: Store, spec: Spec, closed: Closed, row: Callable[[int], bytes | None]) -> None:
     """1. blobs  2. evidence, which names them  3. the signed result, from which on it is proposed.
+
+    row: of a slot, from the enclave; one at a time is in memory.
 
     Raises: CommitmentMismatchError when the model is not the one that was signed, UnavailableError.
     """
@@ -44,7 +47,7 @@ def publish(store: Store, spec: Spec, closed: Closed) -> None:
         result=closed.result.hash_struct(),
         base=store.write_blob(base),
         set_leaves=closed.set_leaves,
-        rows=tuple(None if row is None else store.write_blob(row) for row in closed.rows),
+        rows=tuple(_write(store, row(slot)) for slot in range(len(closed.set_leaves))),
         aggregate=None if closed.aggregate is None else store.write_blob(closed.aggregate),
         model=store.write_model(closed.result.new_model, closed.model),
     )
@@ -54,6 +57,10 @@ def publish(store: Store, spec: Spec, closed: Closed) -> None:
         {"result": closed.result.to_map(), "signature": closed.signature, "outcomes": closed.outcomes},
     )
     # If we die here the result is ours to propose; if we died before, the enclave returns the same one again.
+
+
+def _write(store: Store, row: bytes | None) -> bytes | None:
+    return None if row is None else store.write_blob(row)
 
 
 def read_signed(store: Store, round_id: int) -> SignedResult | None:

@@ -345,9 +345,9 @@ class Service:
         undelivered = {slot: None for slot, update in commitments.items() if received[slot] != update}
         try:
             closed = self._enclave.close_round(commitments, undelivered)
+            publish(self._store, opened.value, closed, self._enclave.row)
         except EnclaveFaultError as error:
             raise NotYetError(f"the enclave can't close the round ({error})", ENDS_LATE) from error
-        publish(self._store, opened.value, closed)
         log_event(
             "result_signed",
             round=opened.round_id,

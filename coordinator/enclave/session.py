@@ -34,6 +34,7 @@ from protocol.errors import (
     EncodingError,
     MalformedError,
     NotInCohortError,
+    RangeError,
     RoundError,
     SpecMismatchError,
     UnknownNameError,
@@ -42,7 +43,7 @@ from protocol.errors import (
     show,
 )
 from protocol.hashing import sha256
-from protocol.messages import MAX_SLOTS, Spec
+from protocol.messages import MAX_SLOTS, ZERO, Spec
 from protocol.outcomes import Reason
 from protocol.sealing import Payload
 from protocol.trees import COLUMN_LEAF
@@ -228,15 +229,27 @@ class Session:
             for text, commitment in sorted(commitments.items()):
                 slot = _slot(text, len(state.cohort))
                 self._force(closing, slot, commitment, delivered.get(text))
-            self._sign(closing)
-            state = closing
-        signed = state.signed
-        if signed is None:
-            raise RoundError("a round without a result")
+            return _signed_reply(*self._sign(closing))
         again = self._compute(state, recheck=[])
-        if again.result != signed.result:
+        if again.result != state.signed.result:
             raise VerificationError("rows fed again give another result than the signed one")
-        return self._disclose(state, signed, again)
+        return _signed_reply(state.signed, again)
+
+    def row(self, request: Fields) -> dict[str, Any]:
+        """One row.  They leave only here, after the signature, only where the spec makes them public, for a replay.
+
+        With too few counted there is nothing to replay: a host that closes early gets a void round and sees no row.
+        One at a time: those of a large round are more than a frame, and this process should not hold them twice.
+        """
+        state, slot = self._open_round(), request.uint("slot", 16)
+        if state.signed is None or state.missing:
+            expected = "after the round's result, with every row there"
+            raise RoundError("a row", expected=expected, actual=f"slots to be fed again: {state.missing}")
+        if slot >= len(state.cohort):
+            raise RangeError("slot of a row", expected=f"below {len(state.cohort)}", actual=slot)
+        is_public = state.spec.disclosure == 0 and state.signed.result.column_root != ZERO
+        row = state.rows.get(slot) if is_public else None
+        return {"row": None if row is None else fixedpoint.encode_row(row)}
 
     def finish(self, request: Fields) -> dict[str, Any]:
         """Forget a round that is settled or void on the ledger."""
@@ -261,18 +274,20 @@ class Session:
             "missing": [] if resumable is None else sorted(resumable.entries),
         }
 
-    def _sign(self, state: Round) -> None:
+    def _sign(self, state: Round) -> tuple[Signed, Computed]:
         leaves = -(-state.spec.dimension // COLUMN_LEAF)
         recheck = sorted({secrets.randbelow(leaves) for _ in range(RECHECKED_LEAVES)})
         computed = self._compute(state, recheck=recheck)
-        state.signed = Signed(
+        signed = Signed(
             result=computed.result,
             signature=self._who().sign(computed.result.digest(self._launch.domain)),
             outcomes=computed.outcomes,
             set_leaves=computed.set_leaves,
         )
+        state.signed = signed
         self._adopt(state)
         # dies here: the result is signed and sealed and nobody has it; the next close returns it
+        return signed, computed
 
     def _compute(self, state: Round, *, recheck: list[int]) -> Computed:
         return compute(state, model_exponent=self._launch.charter.model_exponent, recheck=recheck)
@@ -288,25 +303,6 @@ class Session:
                 payload = None
         delivered = sealed is not None
         state.force(slot, commitment, payload, delivered=delivered, domain=self._launch.domain)
-
-    def _disclose(self, state: Round, signed: Signed, computed: Computed) -> dict[str, Any]:
-        """Rows leave only here, after the signature, only where the spec makes them public, and only for a replay.
-
-        With too few counted there is nothing to replay: a host that closes early gets a void round and sees no row.
-        """
-        is_public = state.spec.disclosure == 0 and computed.aggregate is not None
-        slots = range(len(state.cohort))
-        rows = [fixedpoint.encode_row(state.rows[s]) if is_public and s in state.rows else None for s in slots]
-        aggregate = None if computed.aggregate is None else fixedpoint.encode_model(computed.aggregate)
-        return {
-            "result": signed.result.to_map(),
-            "signature": signed.signature,
-            "outcomes": signed.outcomes,
-            "set": list(signed.set_leaves),
-            "aggregate": aggregate,
-            "model": fixedpoint.encode_model(computed.model),
-            "rows": rows,
-        }
 
     def _unseal_update(self, state: Round, slot: int, sealed: bytes) -> Payload:
         claims, spec = self._who().claims, state.spec
@@ -381,12 +377,24 @@ class Session:
         return self._round
 
 
+def _signed_reply(signed: Signed, computed: Computed) -> dict[str, Any]:
+    return {
+        "result": signed.result.to_map(),
+        "signature": signed.signature,
+        "outcomes": signed.outcomes,
+        "set": list(signed.set_leaves),
+        "aggregate": None if computed.aggregate is None else fixedpoint.encode_model(computed.aggregate),
+        "model": fixedpoint.encode_model(computed.model),
+    }
+
+
 _OPERATIONS: dict[str, Callable[[Session, Fields], dict[str, Any]]] = {
     "start": Session.start,
     "open": Session.open,
     "submit": Session.submit,
     "restore": Session.restore,
     "close": Session.close,
+    "row": Session.row,
     "finish": Session.finish,
 }
 

@@ -50,7 +50,7 @@ def test_a_host_that_closes_early_is_shown_no_row(host: Host) -> None:
     send(host, spec, 2)
     closed = host.close()
     assert closed["aggregate"] is None
-    assert closed["rows"] == [None] * 6
+    assert [host.ask(op="row", slot=slot)["row"] for slot in range(6)] == [None] * 6
     assert RoundResult.from_map(closed["result"]).counted == 0b100
 
 
@@ -108,6 +108,7 @@ def test_a_host_that_gives_back_older_state_gets_no_second_result(host: Host, ke
     assert again.open(spec)["error"] == "Round"
     assert again.submit(COHORT[4], sealed[4])["error"] == "Round"
     assert again.close()["error"] == "Round"
+    assert again.ask(op="row", slot=0)["error"] == "Round"
 
 
 def test_state_of_an_older_epoch_is_not_the_next_one_of_a_newer(host: Host) -> None:

@@ -506,8 +506,10 @@ def test_before_the_result_nothing_that_reaches_the_host_holds_a_row(host: Host)
     for row in rows:
         assert row[:8] not in before
         assert repr(row[:8])[2:-1].encode() not in before
-    closed = host.close()
-    assert [bytes(row) if row else None for row in closed["rows"]] == [*rows, None]
+    assert host.ask(op="row", slot=0)["error"] == "Round"
+    host.close()
+    assert [host.ask(op="row", slot=slot)["row"] for slot in range(6)] == [*rows, None]
+    assert host.ask(op="row", slot=6)["error"] == "Range"
 
 
 def test_rows_stay_inside_where_they_are_not_public(host: Host) -> None:
@@ -515,7 +517,8 @@ def test_rows_stay_inside_where_they_are_not_public(host: Host) -> None:
     host.open(spec)
     for slot in range(5):
         send(host, spec, slot)
-    assert host.close()["rows"] == [None] * 6
+    host.close()
+    assert [host.ask(op="row", slot=slot)["row"] for slot in range(6)] == [None] * 6
 
 
 @pytest.mark.parametrize(
