@@ -36,7 +36,6 @@ def by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels for matrices of any size, several parts and blocks each."""
     monkeypatch.setattr(machine, "WORTH_IT", 0)
     monkeypatch.setattr(machine, "_PART_ELEMENTS", 1 << 13)
-    monkeypatch.setattr(machine, "_SCRATCH_ELEMENTS", 1 << 11)
 
 
 def rows_of(k: int, d: int, seed: int = 3) -> Int16:

@@ -36,10 +36,7 @@ WORTH_IT = 1 << 22
 """Elements from which on machine code is used: NumPy takes about 0.1 s for as many, LLVM 0.3 s to be loaded, once."""
 
 _PART_ELEMENTS = 1 << 21
-"""Elements of a part that one thread does: large beside what a call costs, small beside a round."""
-
-_SCRATCH_ELEMENTS = 1 << 18
-"""Elements of a block that is written before it is used: still in the second-level cache then."""
+"""Elements of a part that one thread does at a time: large beside what a call costs, small beside a round."""
 
 _LANES = 128
 """Of it every block but the last has a multiple of columns: no kernel then copies what does not fill a vector."""
@@ -64,11 +61,8 @@ def products(rows: Sequence[Int16], scaled: Sequence[Transform], coordinates: sl
     sums: list[Exact] = [np.zeros((), dtype=np.int64)] * len(parts)
 
     def work(part: int) -> None:
-        total: Exact = np.zeros((), dtype=np.int64)
-        for block in _cut(parts[part], _SCRATCH_ELEMENTS // table.k) if scaled else [parts[part]]:
-            here, columns = _scaled(table, scaled, block)
-            total = total + (gram_block if everything else norms_block)(here, columns.start, columns.stop)
-        sums[part] = total
+        here, columns = _scaled(table, scaled, parts[part])
+        sums[part] = (gram_block if everything else norms_block)(here, columns.start, columns.stop)
 
     native.each(work, range(len(parts)))
     return np.asarray(sum(sums))
@@ -90,13 +84,11 @@ def run(plan: Plan, rows: Sequence[Int16], coordinates: slice) -> Columns:
     lists = _lists_to_fuse(plan, table)
 
     def work(part: slice) -> None:
-        is_whole = lists is not None or not plan.transforms
-        for block in [part] if is_whole else _cut(part, _SCRATCH_ELEMENTS // table.k):
-            at = slice(block.start - coordinates.start, block.stop - coordinates.start)
-            if lists is not None:
-                _combine(plan.combination, table, block, aggregate[at], lists=lists)
-            else:
-                _do(plan, table, block, aggregate[at], (ends[0][at], ends[1][at]) if ends else None)
+        at = slice(part.start - coordinates.start, part.stop - coordinates.start)
+        if lists is not None:
+            _combine(plan.combination, table, part, aggregate[at], lists=lists)
+        else:
+            _do(plan, table, part, aggregate[at], (ends[0][at], ends[1][at]) if ends else None)
 
     native.each(work, _cut(coordinates, _PART_ELEMENTS // table.k))
     return Columns(aggregate, *ends) if ends else Columns(aggregate, None, None)
@@ -104,7 +96,8 @@ def run(plan: Plan, rows: Sequence[Int16], coordinates: slice) -> Columns:
 
 def transformed(plan: Plan, rows: Sequence[Int16], coordinates: slice) -> Block:
     """(k', b) these coordinates behind the plan's transforms, on this thread."""
-    return _behind(plan.transforms, RowTable.of(rows), coordinates)
+    table, block, values = _behind(plan.transforms, RowTable.of(rows), coordinates)
+    return _block(table, block) if values is None else values
 
 
 def ranked(combination: Combination, values: Block) -> Columns:
@@ -119,34 +112,35 @@ def ranked(combination: Combination, values: Block) -> Columns:
 
 def _do(plan: Plan, table: RowTable, block: slice, aggregate: Int32, bounds: Bounds | None) -> None:
     """The plan on one block; each step by a kernel where there is one for such values."""
-    if plan.transforms:
-        values = _behind(plan.transforms, table, block)
-        if values.dtype == np.int64:
-            aggregate[:] = plan.combination.apply(values).aggregate
-            return
+    table, block, values = _behind(plan.transforms, table, block)
+    if values is not None and values.dtype != np.int64:
         table, block = RowTable.of(values), slice(0, values.shape[1])
-    if _fits(plan.combination):
+    if (values is None or values.dtype != np.int64) and _fits(plan.combination):
         _combine(plan.combination, table, block, aggregate, bounds=bounds)
         return
-    columns = plan.combination.apply(_block(table, block))
+    columns = plan.combination.apply(_block(table, block) if values is None else values)
     aggregate[:] = columns.aggregate
     for bound, found in zip(bounds or (), columns[1:], strict=False):
         bound[:] = found
 
 
-def _behind(transforms: Sequence[Transform], table: RowTable, block: slice) -> Block:
+def _behind(transforms: Sequence[Transform], table: RowTable, block: slice) -> tuple[RowTable, slice, Block | None]:
+    """A table with the block behind these transforms and where in its columns it is; or values, if NumPy was last."""
     scaled = list(takewhile(lambda step: isinstance(step, Scaled), transforms))
-    steps = list(transforms[len(scaled) :])
+    steps = transforms[len(scaled) :]
     table, block = _scaled(table, scaled, block)
-    is_mixed = bool(steps) and isinstance(steps[0], Mixed)
-    values = _mixed(table, block, steps.pop(0)) if is_mixed else _block(table, block)
+    if steps and isinstance(steps[0], Mixed) and steps[0].scale < _MOST_SCALE:
+        table, block = _mixed(table, block, steps[0]), slice(0, block.stop - block.start)
+        steps = steps[1:]
+    if not steps:
+        return table, block, None
+    values: Block = _block(table, block)
     for step in steps:
         values = step.apply(values)
-    return values
+    return table, block, values
 
 
 def _scaled(table: RowTable, scaled: Sequence[Transform], block: slice) -> tuple[RowTable, slice]:
-    """A table with the block behind these transforms, and where in its columns the block is."""
     for step in scaled:
         if isinstance(step, Scaled):
             out = np.empty((table.k, block.stop - block.start), dtype=np.int16)
@@ -156,16 +150,14 @@ def _scaled(table: RowTable, scaled: Sequence[Transform], block: slice) -> tuple
     return table, block
 
 
-def _mixed(table: RowTable, block: slice, step: Transform) -> Block:
-    """(made, b) int16 rows behind a transform that mixes."""
-    if not isinstance(step, Mixed) or step.scale >= _MOST_SCALE:
-        return step.apply(_block(table, block))
+def _mixed(table: RowTable, block: slice, step: Mixed) -> RowTable:
+    """int16 rows behind a transform that mixes."""
     out = np.empty((len(step.members), block.stop - block.start), dtype=np.int32)
     mix_block(table, block.start, block.stop, lists=_lists(step, table.k), out=out)
     for place, times in enumerate(step.times):
         if times != 1:
             out[place] *= times
-    return out
+    return RowTable.of(out)
 
 
 def _combine(
