@@ -28,7 +28,7 @@ import numpy.typing as npt
 import torch
 
 from coordinator.enclave.rules.plan import Combination, Mixed, Plan, Ranks, Scaled, Transform, Weighted
-from coordinator.enclave.rules.points import Exact, Pass, exact_gram
+from coordinator.enclave.rules.points import Exact, Pass, digits_for, digits_of, from_digits
 from protocol.errors import LengthError, MalformedError
 from protocol.fixedpoint import FRACTION_BITS, INT16_MAX, INT32_MAX, INT32_MIN, Int16, Int32, Int64
 
@@ -83,7 +83,8 @@ def looking(rows: Rows, *, device: str) -> Pass:
             if values.dtype == torch.int16:
                 total = total + gram(values, device=device)
             else:
-                total = total + exact_gram(_numpy(values), lambda digits: gram(digits, device=device))
+                count = digits_for(max(1, int(values.abs().max()) >> 15) + 1)
+                total = total + from_digits(gram(digits_of(_numpy(values), count), device=device), count)
         return total if everything else np.diagonal(total)
 
     return look
@@ -174,7 +175,7 @@ def _transformed(block: torch.Tensor, transforms: tuple[Transform, ...]) -> torc
     for transform in transforms:
         if isinstance(transform, Scaled):
             factors = torch.tensor(transform.factors, dtype=torch.int64, device=block.device)
-            block = ((block * factors[:, None]) >> 16).to(block.dtype)
+            block = (block.sign() * ((block.abs() * factors[:, None]) >> 16)).to(block.dtype)
         else:
             # Sums below 2**48: binary64 has them exactly, and no GPU multiplies matrices of int64.
             with _any_order():

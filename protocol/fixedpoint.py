@@ -97,6 +97,10 @@ def aggregate_to_int16(aggregate: Int32) -> Int16:
     return saturate16((aggregate.astype(np.int64) + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS)
 
 
+_STEP_BLOCK = 1 << 16
+"""Coordinates whose int64 temporaries exist at a time."""
+
+
 def step_shift(exponent: int, model_exponent: int) -> int:
     """s of the model step: 16 + e_m - (e_u - 15), the learning rate's Q16 and the change of units."""
     shift = 16 + model_exponent - (exponent - FRACTION_BITS)
@@ -115,9 +119,12 @@ def model_step(
     """
     if base.shape != aggregate.shape:
         raise LengthError("shape of the aggregate", expected=base.shape, actual=aggregate.shape)
-    w, a = base.astype(np.int64), aggregate.astype(np.int64)
-    shift = step_shift(exponent, model_exponent)
-    return saturate32(w - ((w * decay) >> 24) + ((a * learning_rate) >> shift))
+    shift, new = step_shift(exponent, model_exponent), np.empty_like(base)
+    for start in range(0, len(base), _STEP_BLOCK):
+        block = slice(start, start + _STEP_BLOCK)
+        w, a = base[block].astype(np.int64), aggregate[block].astype(np.int64)
+        new[block] = saturate32(w - ((w * decay) >> 24) + ((a * learning_rate) >> shift))
+    return new
 
 
 def model_from_floats(model: npt.NDArray[np.floating], model_exponent: int) -> Int32:

@@ -15,7 +15,7 @@ from verifier.replay_exact import Table
 def least_diameter(table: Table, size: int) -> list[int]:
     """So many places, ascending, whose largest squared distance is least; the lexicographically first such set.
 
-    table: (k, k) squared distances.   Source: El Mhamdi et al., ICML 2021.
+    table: (k, k) squared distances.   Source: El Mhamdi et al., PODC 2020.
     """
     k = len(table)
     everything, candidates = (1 << k) - 1, sorted({int(table[i, j]) for i in range(k) for j in range(i + 1)})

@@ -10,6 +10,7 @@ A rule first looks at whole rows (`choose`), then at one coordinate after anothe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from verifier import replay_weights
 from verifier.replay_exact import Integers, Table, distances, gram
 from verifier.replay_mda import least_diameter
 from verifier.replay_stages import Mixed
+from verifier.replay_weights import COARSE, FINE
 
 ONE = 1 << 15
 """The aggregate's unit is 2^15 times finer than an update's."""
@@ -78,19 +80,29 @@ def choose(rule: Step, mixed: Mixed, *, f: int, m: int, weights: Sequence[int]) 
     if rule.name in ("median", "trimmed-mean", "meamed"):
         return Choice(places=everything)
     if rule.name == "fltrust":
-        return Choice(places=everything, weights=(*replay_weights.fltrust(gram(mixed.rows)), 0))
+        products = gram(mixed.rows)
+        bits = FINE if products[-1][-1] < 1 << 62 else COARSE
+        weighed = [math.floor(weight * 2**bits) for weight in replay_weights.fltrust(products)]
+        return Choice(places=everything, weights=(*weighed, 0), over=1 << bits - 15)
     table = distances(mixed.rows)
     if rule.name == "geometric-median":
-        return Choice(places=everything, weights=replay_weights.geometric_median(table, scale=mixed.scale))
+        return _finely(replay_weights.geometric_median(table, scale=mixed.scale), mixed.scale)
     if rule.name == "centred-clipping":
         radius, steps = rule.numbers[0], rule.numbers[1] if len(rule.numbers) > 1 else None
         found = replay_weights.centred_clipping(table, scale=mixed.scale, radius=radius, steps=steps)
-        return Choice(places=everything, weights=found)
+        return _finely(found, mixed.scale)
     if rule.name == "bulyan":
         return Choice(places=tuple(bulyan_places(table, f=f)))
     if rule.name == "mda":
         return selection(k, least_diameter(table, k - f))
     return selection(k, krum_order(table, everything, k - f - 2)[: 1 if rule.name == "krum" else m or k - f])
+
+
+def _finely(weights: Sequence[float], scale: int) -> Choice:
+    """Weights that sum to one, with as many bits as leave their sums room."""
+    bits = FINE if scale < 1 << 16 else COARSE
+    found = replay_weights.quantised(weights, bits)
+    return Choice(places=tuple(range(len(found))), weights=found, over=1 << bits - 15)
 
 
 def selection(k: int, places: Sequence[int]) -> Choice:

@@ -49,6 +49,8 @@ def apply_stages(stages: Sequence[Step], mixed: Mixed, *, f: int, slots: Sequenc
         elif stage.name == "arc":
             mixed = _clipped(mixed, _arc_radius(mixed, f=f))
         elif stage.name == "bucketing":
+            if slots[-1] > 0xFFFF:
+                raise RangeError("slot in a drawn order", expected="at most 65535", actual=slots[-1])
             mixed = _bucketed(mixed, stage.numbers[0], [sha256(seed, slot.to_bytes(2)) for slot in slots])
         else:
             mixed = _nearest_mixed(mixed, f=f)
@@ -56,14 +58,15 @@ def apply_stages(stages: Sequence[Step], mixed: Mixed, *, f: int, slots: Sequenc
 
 
 def _clipped(mixed: Mixed, radius: int) -> Mixed:
-    """Rows longer than the radius are shortened to it: v * t >> 16 with t = min(2^16, 2^16 * radius // isqrt(norm))."""
+    """Longer rows are shortened: v * t / 2^16 toward zero, t = min(2^16, 2^16 * radius // isqrt(squared norm))."""
     if mixed.scale >= 1 << 32:
         raise RangeError("scale of rows to clip", expected="below 2^32, for v * t to fit 64 bits", actual=mixed.scale)
     clipped = []
     for row in mixed.rows:
         length = math.isqrt(squared_norm(row))
         t = min(UNCLIPPED, UNCLIPPED * radius // length) if length else UNCLIPPED
-        clipped.append(row.astype(np.int64) * t >> 16)
+        wide = row.astype(np.int64)
+        clipped.append(np.sign(wide) * (np.abs(wide) * t >> 16))
     return Mixed(rows=np.stack(clipped), scale=mixed.scale, stands=mixed.stands)
 
 

@@ -15,13 +15,14 @@ from functools import reduce
 
 from verifier.replay_exact import Table
 
-ONE = 1 << 15
+COARSE, FINE = 15, 30
+"""Bits of a weight."""
 STEPS = 64
 """At most."""
 
 
-def geometric_median(distances: Table, *, scale: int) -> list[int]:
-    """(k,) weights that sum to 2^15: smoothed Weiszfeld.  Source: Pillutla et al., 2019, algorithm 2."""
+def geometric_median(distances: Table, *, scale: int) -> list[float]:
+    """(k,) weights that sum to one: smoothed Weiszfeld.  Source: Pillutla et al., 2019, algorithm 2."""
     table, k = _floats(distances), len(distances)
     w = [1.0 / k] * k
     for _ in range(STEPS):
@@ -30,13 +31,13 @@ def geometric_median(distances: Table, *, scale: int) -> list[int]:
         g = [1.0 / math.sqrt(max(p_i - c / 2, float(scale**2))) for p_i in p]
         t = _total(g)
         before, w = w, [g_i / t for g_i in g]
-        if q15(w) == q15(before):
+        if quantised(w, COARSE) == quantised(before, COARSE):
             break
-    return q15(w)
+    return w
 
 
-def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int | None = None) -> list[int]:
-    """(k + 1,) weights that sum to 2^15, the centre's last.  Source: Karimireddy et al., ICML 2021.
+def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int | None = None) -> list[float]:
+    """(k + 1,) weights that sum to one, the centre's last.  Source: Karimireddy et al., ICML 2021.
 
     distances: (k + 1, k + 1), the centre's line and column last.   radius: T, in an update's unit.
     steps:     so many; None: until no weight changes, STEPS at most.
@@ -51,12 +52,12 @@ def centred_clipping(distances: Table, *, scale: int, radius: int, steps: int | 
         h = _total(g) / k
         before, u = u, [u_j * (1.0 - h) for u_j in u]
         u = [u_i + g_i / k for u_i, g_i in zip(u[:k], g, strict=True)] + u[k:]
-        if steps is None and q15(u) == q15(before):
+        if steps is None and quantised(u, COARSE) == quantised(before, COARSE):
             break
-    return q15(u)
+    return u
 
 
-def fltrust(products: Table) -> list[int]:
+def fltrust(products: Table) -> list[float]:
     """(k,) weights, whatever their sum: trust by the angle, and the trusted row's length.
 
     products: (k + 1, k + 1) inner products, the trusted row's line and column last.
@@ -66,13 +67,13 @@ def fltrust(products: Table) -> list[int]:
     n = [math.sqrt(table[i][i]) for i in range(k + 1)]
     t = [table[i][k] / (n[i] * n[k]) if table[i][k] > 0 else 0.0 for i in range(k)]
     total = _total(t)
-    return [math.floor(t[i] / total * (n[k] / n[i]) * ONE) if t[i] else 0 for i in range(k)]
+    return [t[i] / total * (n[k] / n[i]) if t[i] else 0.0 for i in range(k)]
 
 
-def q15(weights: Sequence[float]) -> list[int]:
-    """floor(w * 2^15); what is missing to 2^15 is added to the largest of them, the lower place first."""
-    found = [math.floor(weight * ONE) for weight in weights]
-    found[found.index(max(found))] += ONE - sum(found)
+def quantised(weights: Sequence[float], bits: int) -> list[int]:
+    """floor(w * 2^bits); what is missing to 2^bits is added to the largest of them, the lower place first."""
+    found = [math.floor(weight * 2**bits) for weight in weights]
+    found[found.index(max(found))] += 2**bits - sum(found)
     return found
 
 

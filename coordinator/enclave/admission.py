@@ -26,7 +26,7 @@ from protocol.errors import (
 from protocol.fixedpoint import Int16
 from protocol.messages import Domain, Spec, Update
 from protocol.outcomes import Reason
-from protocol.rulebook import Rule
+from protocol.rulebook import chain_of
 from protocol.sealing import Payload
 
 
@@ -83,7 +83,7 @@ def admit(payload: Payload, *, spec: Spec, spec_hash: bytes, domain: Domain, par
         raise RefusedError(Reason.LENGTH, length, signed=True)
     try:
         row = fixedpoint.decode_row(payload.row, spec.dimension)
-        if update.samples == 0 and spec.rule == Rule.WEIGHTED_MEAN:
+        if update.samples == 0 and chain_of(spec).is_weighted:
             raise RangeError("samples of the update", expected="at least 1 for the weighted mean", actual=0)
     except MalformedError as error:
         raise RefusedError(Reason.RANGE, error, signed=True) from error

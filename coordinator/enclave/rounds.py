@@ -22,7 +22,7 @@ from protocol.charter import Charter
 from protocol.encoding import Fields, encode
 from protocol.errors import AlreadyReceivedError, EncodingError, NotInCohortError, PolicyError, SpecMismatchError
 from protocol.fixedpoint import Int16, Int32
-from protocol.messages import ZERO, Domain, Receipt, RoundResult, Spec, Update, cohort_hash
+from protocol.messages import MAX_SLOTS, ZERO, Domain, Receipt, RoundResult, Spec, Update, cohort_hash
 from protocol.outcomes import Outcome, Reason, Status, bitmap, encode_outcomes, outcomes_hash
 from protocol.rulebook import Chain, Rule
 from protocol.sealing import Payload
@@ -207,6 +207,9 @@ def check_supported(asked: Spec | Terms, charter: Charter) -> None:
         # the ledger knows no condition of it, and would not void a round of fewer
         what = f"minCounted for {chain} with f = {asked.f}"
         raise PolicyError(what, expected=f"at least {needed}", actual=asked.min_counted)
+    if isinstance(asked, Terms) and (most := asked.cohort_size or MAX_SLOTS) < max(needed, asked.min_counted):
+        what = f"slots of a round for {chain} with f = {asked.f} and minCounted = {asked.min_counted}"
+        raise PolicyError(what, expected=f"at least {max(needed, asked.min_counted)}", actual=most)
     fixedpoint.step_shift(asked.exponent, charter.model_exponent)
     least = 1 if chain.is_weighted else 0
     if not least <= asked.weight_cap <= rulebook.MAX_WEIGHT_CAP:

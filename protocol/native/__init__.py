@@ -13,12 +13,15 @@ Spec: docs/decisions/0019-kernels.md.
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_PAGE, _READ, _WRITE, _EXECUTE, _PRIVATE, _ANONYMOUS = 4096, 1, 2, 4, 0x02, 0x20
 
 WIDE = '"min-legal-vector-width"="512" "prefer-vector-width"="512"'
 """Attributes of a function that may use 512-bit registers where the processor has them."""
@@ -31,7 +34,27 @@ def is_available() -> bool:
         _target_machine()
     except (ImportError, OSError, RuntimeError):
         return False
-    return True
+    return _may_execute()
+
+
+def _may_execute() -> bool:
+    """Whether the system lets a page be executed that was written: some are set up so that it does not.
+
+    Sources: mmap(2), mprotect(2); the numbers are Linux's, on other systems LLVM's own way is believed.
+    """
+    if platform.system() != "Linux":
+        return True
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    page = libc.mmap(None, _PAGE, _READ | _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
+    if page in (None, ctypes.c_void_p(-1).value):
+        return False
+    is_allowed: bool = libc.mprotect(page, _PAGE, _READ | _EXECUTE) == 0
+    libc.munmap(page, _PAGE)
+    return is_allowed
 
 
 class Code:

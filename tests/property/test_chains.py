@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from coordinator.enclave.rules import RULES, Aggregation, account, aggregate, execute, machine, recheck, totals
 from coordinator.enclave.rules.base import check_scale
 from coordinator.enclave.rules.covers import least_diameter
+from protocol import native
 from protocol.errors import EncodingError, LengthError, MalformedError, RangeError, TooFewCountedError
 from protocol.fixedpoint import Int16, Int64
+from protocol.hashing import sha256
 from protocol.rulebook import parse_chain
 from protocol.trees import column_root
 from tests.property.rules_helpers import needs
+from verifier.replay import replay
 
 BEFORE = [
     *("", "clip:40000+", "arc+", "bucketing:2+", "bucketing:3+", "nnm+", "arc+bucketing:2+", "nnm+bucketing:3+"),
@@ -63,6 +66,7 @@ def works(chain: str, k: int) -> bool:
     return needs(chain, 0) <= k
 
 
+@pytest.mark.skipif(not native.is_available(), reason="no machine code here")
 @pytest.mark.usefixtures("by_machine")
 @pytest.mark.parametrize("chain", CHAINS)
 def test_machine_code_and_numpy_agree_on_everything(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,14 +88,13 @@ def test_machine_code_and_numpy_agree_on_everything(chain: str, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_blocks_memory_layout_and_order_of_arrival_change_nothing(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_and_memory_layout_change_nothing(chain: str, monkeypatch: pytest.MonkeyPatch) -> None:
     k = 21 if works(chain, 21) else 401
     rows = rows_of(k, 130)
     before, f = rows.copy(), largest_f(chain, k) if k == 21 else 0
     whole = run(chain, rows, f)
     monkeypatch.setattr(execute, "BLOCK_ELEMENTS", 1)
-    arrived = {slot: rows[slot].copy() for slot in reversed(range(k))}
-    pieces = run(chain, np.asfortranarray(rows), f), run(chain, [arrived[slot] for slot in range(k)], f)  # type: ignore[arg-type]
+    pieces = run(chain, np.asfortranarray(rows), f), run(chain, [row.copy() for row in rows], f)  # type: ignore[arg-type]
     assert np.array_equal(rows, before)
     for other in pieces:
         assert other.plan == whole.plan
@@ -121,16 +124,46 @@ def test_a_row_far_larger_than_the_rest_moves_nothing_out_of_the_honest_range(ch
     assert (found <= honest.max(axis=0).astype(np.int64) << 15).all()
 
 
-@pytest.mark.parametrize("chain", ["krum", "multi-krum", "bulyan", "mda", "arc+krum", "nnm+mda"])
-def test_of_identical_best_rows_the_lower_slot_is_selected(chain: str) -> None:
+@pytest.mark.parametrize(
+    ("chain", "m", "selected"),
+    [("krum", 0, [4]), ("arc+krum", 0, [4]), ("multi-krum", 1, [4]), ("multi-krum", 2, [4, 7])],
+)
+def test_of_identical_best_rows_the_lower_slot_is_selected(chain: str, m: int, selected: list[int]) -> None:
     rows = np.random.default_rng(6).integers(-50, 51, (11, 40)).astype(np.int16) * 20
-    rows[[4, 7, 9]] = rows[[4, 7, 9]] // 100  # the three that lie closest together
-    rows[[7, 9]] = rows[4]
-    selected = run(chain, rows, 2).selected
-    assert selected[4]
-    assert selected.tolist() == run(chain, rows.copy(), 2).selected.tolist()
-    if chain in ("krum", "arc+krum"):
-        assert np.flatnonzero(selected).tolist() == [4]
+    rows[[4, 7, 9]] = 0
+    found = aggregate(chain, rows, f=2, m=m)
+    assert np.flatnonzero(found.selected).tolist() == selected
+
+
+@pytest.mark.parametrize("chain", ["bulyan", "mda"])
+def test_of_equal_rows_the_lower_slots_are_selected(chain: str) -> None:
+    found = aggregate(chain, np.ones((11, 3), dtype=np.int16), f=2)
+    assert np.flatnonzero(found.selected).tolist() == list(range(9 if chain == "mda" else 7))
+
+
+@pytest.mark.parametrize("name", ["krum", "mda", "geometric-median"])
+@pytest.mark.parametrize("d", [2195, 2500])
+def test_rows_of_two_opposed_camps_behind_a_bucket_are_as_far_apart_as_they_are(name: str, d: int) -> None:
+    """Products of these sums fit 63 bits, and their distances not 64."""
+    order = sorted(range(256), key=lambda place: sha256(bytes(32), place.to_bytes(2)))
+    rows = np.zeros((256, d), dtype=np.int16)
+    for at, place in enumerate(order):
+        rows[place] = (32767, -32767, 20000)[at // 100]
+    f = int(name == "mda")
+    found = aggregate(f"bucketing:100+{name}", rows, f=f)
+    expected = replay(parse_chain(f"bucketing:100+{name}"), rows, f=f, m=0, weights=())
+    assert tuple(np.flatnonzero(found.selected)) == expected.selected
+    assert np.array_equal(found.aggregate, expected.aggregate)
+
+
+@pytest.mark.parametrize("stage", ["clip:300", "arc", "clip:1"])
+@pytest.mark.parametrize("value", [-1, 1, -700])
+def test_behind_clipping_no_row_is_longer_than_the_radius(stage: str, value: int) -> None:
+    rows = np.full((5, 100_000), value, dtype=np.int16)
+    rows[0] *= 3
+    found = aggregate(f"{stage}+krum", rows, f=1)
+    radius = 1 if stage == "clip:1" else 300 if stage == "clip:300" else abs(value) * 317
+    assert np.linalg.norm(found.aggregate / 2**15) <= radius
 
 
 @pytest.mark.parametrize("chain", ONE_ROW)

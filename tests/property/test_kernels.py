@@ -242,12 +242,13 @@ def test_mixed_rows_are_sums_over_their_lists_and_are_ranked_as_such(
 
 @QUICK
 @given(tables(40), st.integers(0, 2**32))
-def test_scaled_rows_are_rounded_down(given_rows: tuple[Int16, int, int], seed: int) -> None:
+def test_scaled_rows_are_rounded_toward_zero(given_rows: tuple[Int16, int, int], seed: int) -> None:
     rows, start, stop = given_rows
     factors = np.random.default_rng(seed).choice([0, 1, 32768, 65535, 65536, 12345], size=len(rows)).astype(np.int32)
     out = np.full((len(rows), stop - start), -7, dtype=np.int16)
     scaled_block(RowTable.of(rows), start, stop, factors=factors, out=out)
-    assert np.array_equal(out, rows[:, start:stop].astype(np.int64) * factors[:, None] >> 16)
+    columns = rows[:, start:stop].astype(np.int64)
+    assert np.array_equal(out, np.sign(columns) * (np.abs(columns) * factors[:, None] >> 16))
 
 
 @pytest.fixture(params=PROCESSORS, ids=str)
@@ -283,4 +284,4 @@ def test_every_processor_gives_the_same_integers() -> None:
         assert np.array_equal(mixed, members @ longer)
         scaled = np.empty_like(rows)
         scaled_block(table, 0, 70, factors=np.arange(11, dtype=np.int32) * 6000, out=scaled)
-        assert np.array_equal(scaled, longer * (np.arange(11)[:, None] * 6000) >> 16)
+        assert np.array_equal(scaled, np.sign(longer) * (np.abs(longer) * (np.arange(11)[:, None] * 6000) >> 16))

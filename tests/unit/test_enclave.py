@@ -20,11 +20,11 @@ from protocol import fixedpoint, keys, merkle, outcomes, sealing, trees
 from protocol.attestation.protections import Protection
 from protocol.charter import Charter
 from protocol.encoding import decode_map, encode
-from protocol.errors import VerificationError, VeriflockError
+from protocol.errors import PolicyError, VerificationError, VeriflockError
 from protocol.hashing import sha256
 from protocol.messages import ZERO, Receipt, RoundResult, Spec, Update, cohort_hash
 from protocol.outcomes import Reason, Status
-from protocol.rulebook import encode_chain
+from protocol.rulebook import encode_chain, parse_chain
 from protocol.sealing import Payload
 from protocol.terms import Terms
 
@@ -558,3 +558,24 @@ def test_the_column_root_opens_to_every_leaf(host: Host) -> None:
     root = RoundResult.from_map(reply["result"]).gram_root
     for index, leaf in enumerate(hashes):
         merkle.verify(root, index=index, size=len(hashes), leaf=leaf, path=merkle.proof(hashes, index))
+
+
+@pytest.mark.parametrize("chain", ["weighted-mean", "clip:900+weighted-mean", "arc+weighted-mean"])
+def test_an_update_without_samples_is_no_update_where_rows_are_weighed(host: Host, chain: str) -> None:
+    parsed = parse_chain(chain)
+    spec = host.spec(rule="weighted-mean", chain=parsed.encode(), min_counted=3)
+    spec = dataclasses.replace(spec, rule=int(parsed.number))
+    assert host.open(spec) == {"round": 1}
+    assert send(host, spec, 5, samples=0)["reason"] == int(Reason.RANGE)
+    for slot in range(5):
+        send(host, spec, slot)
+    assert RoundResult.from_map(host.close()["result"]).counted == 0b11111
+
+
+def test_terms_whose_cohorts_are_too_small_for_their_rule_are_refused(host: Host) -> None:
+    spec = host.spec(f=1, min_counted=3)
+    check_supported(Terms.of(spec, cohort_size=3, windows=(1, 1, 1, 1, 1)), CHARTER)
+    for changes, size in (({"f": 2}, 4), ({"min_counted": 5}, 4)):
+        terms = Terms.of(dataclasses.replace(spec, **changes), cohort_size=size, windows=(1, 1, 1, 1, 1))
+        with pytest.raises(PolicyError, match=r"slots of a round for trimmed-mean .* expected at least 5, got 4"):
+            check_supported(terms, CHARTER)

@@ -107,7 +107,7 @@ def plain_rows(rows: Int16, transforms: tuple[Transform, ...]) -> list[list[int]
     values = integers(rows)
     for step in transforms:
         if isinstance(step, Scaled):
-            values = [[(q * t) >> 16 for q in row] for row, t in zip(values, step.factors, strict=True)]
+            values = [[int(q * t / 65536) for q in row] for row, t in zip(values, step.factors, strict=True)]
         else:
             values = [
                 [times * sum(column) for column in zip(*(values[place] for place in members), strict=True)]

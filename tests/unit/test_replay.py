@@ -136,29 +136,31 @@ def test_mda_of_one_row_is_the_first() -> None:
 
 
 def test_the_geometric_median_of_equal_rows_is_that_row() -> None:
-    """Each weighs 10922, and the first 2 more, which are missing to 32768."""
+    """Each weighs a third of 2^30, rounded down, and the first 1 more, which is missing."""
     assert aggregate("geometric-median", column(4, 4, 4), f=1) == [4 * ONE]
 
 
 def test_the_geometric_median_gives_the_outlier_the_least_weight() -> None:
-    """Its weight x becomes 1 / (7 - 6x) in each step, from 1/3 towards 1/6: 5461 of 32768."""
-    assert aggregate("geometric-median", column(0, 0, 3), f=1) == [3 * 5461]
+    """Its weight x becomes 1 / (7 - 6x) in each step, from 1/3 down towards 1/6: 3/6, and less than 2^-15 more."""
+    assert aggregate("geometric-median", column(0, 0, 3), f=1) == [ONE // 2]
 
 
 def test_centred_clipping_takes_one_step_where_it_says_so() -> None:
-    """Lengths 4 0 2, factors 1/4 1 1/2; weights 1/12 1/3 1/6 are 2730 10922 5461, the rest is the centre's."""
-    assert aggregate("centred-clipping:1:1", column(4, 0, -2), f=1) == [4 * 2730 - 2 * 5461]
+    """Lengths 4 0 2, factors 1/4 1 1/2; weights 1/12 1/3 1/6, the rest is the centre's: 4/12 - 2/6."""
+    assert aggregate("centred-clipping:1:1", column(4, 0, -2), f=1) == [0]
+    assert aggregate("centred-clipping:1:1", column(4, 0, -8), f=1) == [0]
+    assert aggregate("centred-clipping:2:1", column(4, 0, -1), f=1) == [ONE // 3]  # 4/6 - 1/3
 
 
 def test_centred_clipping_within_the_radius_is_the_mean() -> None:
-    """10922 each, and the first 2 more."""
-    assert aggregate("centred-clipping:100:1", column(4, 0, -2), f=1) == [4 * 10924 - 2 * 10922]
+    """A third each: 4/3 - 2/3."""
+    assert aggregate("centred-clipping:100:1", column(4, 0, -2), f=1) == [2 * ONE // 3]
 
 
 def test_centred_clipping_moves_from_the_centre_a_radius_a_step() -> None:
-    """After one step half of the weight is still the centre's: 16384 and 1 that is missing."""
+    """After one step half of the weight is still the centre's."""
     zeros, centre = column(0, 0, 0), np.array([2], dtype=np.int16)
-    assert aggregate("centred-clipping:1:1", zeros, f=1, centre=centre) == [2 * 16385]
+    assert aggregate("centred-clipping:1:1", zeros, f=1, centre=centre) == [ONE]
     assert aggregate("centred-clipping:1", zeros, f=1, centre=centre) == [0]
 
 
@@ -186,13 +188,13 @@ def test_fltrust_without_a_trusted_row_is_refused() -> None:
         run("fltrust", column(1))
 
 
-def test_clipping_shortens_to_the_radius_and_floors() -> None:
-    """Lengths 10 and 7, factors 32768 and 46811 of 2^16: [3, 4], and -4.99995 becomes -5.
+def test_clipping_shortens_to_the_radius_and_rounds_toward_zero() -> None:
+    """Lengths 10 and 7, factors 32768 and 46811 of 2^16: [3, 4], and -4.99995 becomes -4.
 
     r is [2, 0]; deviation and alignment are of the rows as they were signed.
     """
     found = run("clip:5+mean", rows([6, 8], [0, -7]))
-    assert found.aggregate.tolist() == [3 * ONE // 2, -ONE // 2]
+    assert found.aggregate.tolist() == [3 * ONE // 2, 0]
     assert found.deviation.tolist() == [[4**2 + 8**2, 2**2 + 7**2]]
     assert found.alignment.tolist() == [[12, 0]]
 

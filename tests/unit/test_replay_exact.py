@@ -13,7 +13,7 @@ from verifier.replay_exact import distances, gram, squared_norm
 from verifier.replay_mda import least_diameter
 from verifier.replay_rules import aggregated, selection
 from verifier.replay_stages import Mixed, apply_stages
-from verifier.replay_weights import centred_clipping, fltrust, geometric_median, q15
+from verifier.replay_weights import centred_clipping, fltrust, geometric_median, quantised
 
 WIDE = (1 << 48) - 1
 
@@ -75,15 +75,15 @@ def test_the_widest_sums_that_fit_are_summed() -> None:
 
 
 def test_what_is_missing_goes_to_the_largest_and_of_several_to_the_first() -> None:
-    assert q15([1 / 3] * 3) == [10924, 10922, 10922]
-    assert q15([0.2, 0.4, 0.4]) == [6553, 13108, 13107]
+    assert quantised([1 / 3] * 3, 15) == [10924, 10922, 10922]
+    assert quantised([0.2, 0.4, 0.4], 15) == [6553, 13108, 13107]
 
 
 def test_the_scale_smooths_the_geometric_median() -> None:
     """The example of 0 0 3 again: all distances and the smoothing 2^40 times as large, the same weights."""
     table = np.array([[0, 0, 9], [0, 0, 9], [9, 9, 0]], dtype=np.object_)
-    assert geometric_median(table, scale=1) == [13654, 13653, 5461]
-    assert geometric_median(table << 40, scale=1 << 20) == [13654, 13653, 5461]
+    assert quantised(geometric_median(table, scale=1), 15) == [13654, 13653, 5461]
+    assert quantised(geometric_median(table << 40, scale=1 << 20), 15) == [13654, 13653, 5461]
 
 
 def test_centred_clipping_takes_two_steps_by_hand() -> None:
@@ -92,7 +92,7 @@ def test_centred_clipping_takes_two_steps_by_hand() -> None:
     After one step 12 48 24 60 of 144, after two 17 68 34 25; what 3868 15473 7736 5688 lack is added to the largest.
     """
     table = distances(np.array([[4], [0], [-2], [0]]))
-    assert centred_clipping(table, scale=1, radius=1, steps=2) == [3868, 15476, 7736, 5688]
+    assert quantised(centred_clipping(table, scale=1, radius=1, steps=2), 15) == [3868, 15476, 7736, 5688]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_centred_clipping_takes_two_steps_by_hand() -> None:
 )
 def test_each_rounding_of_the_geometric_median_counts(values: tuple[int, ...], weights: list[int]) -> None:
     """Weights of 1/8 and 3/4, a hair beside a unit of the last place."""
-    assert geometric_median(distances(np.array(values)[:, None]), scale=1) == weights
+    assert quantised(geometric_median(distances(np.array(values)[:, None]), scale=1), 15) == weights
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_each_rounding_of_centred_clipping_counts(
     values: tuple[int, ...], radius: int, steps: int, weights: list[int]
 ) -> None:
     table = distances(np.array([*values, 0])[:, None])
-    assert centred_clipping(table, scale=1, radius=radius, steps=steps) == weights
+    assert quantised(centred_clipping(table, scale=1, radius=radius, steps=steps), 15) == weights
 
 
 @pytest.mark.parametrize(
@@ -132,10 +132,11 @@ def test_each_rounding_of_centred_clipping_counts(
 def test_each_rounding_of_fltrust_counts(
     row: tuple[int, int], count: int, trusted: tuple[int, int], weight: int
 ) -> None:
-    assert fltrust(gram(np.array([row] * count + [trusted]))) == [weight] * count
+    found = fltrust(gram(np.array([row] * count + [trusted])))
+    assert [int(each * 2**15) for each in found] == [weight] * count
 
 
 def test_the_radius_of_centred_clipping_is_in_an_updates_unit() -> None:
     table = np.array([[0, 4], [4, 0]], dtype=np.object_)  # one row and the centre
-    assert centred_clipping(table, scale=1, radius=1, steps=1) == [1 << 14, 1 << 14]
-    assert centred_clipping(table, scale=2, radius=1, steps=1) == [1 << 15, 0]
+    assert centred_clipping(table, scale=1, radius=1, steps=1) == [0.5, 0.5]
+    assert centred_clipping(table, scale=2, radius=1, steps=1) == [1.0, 0.0]

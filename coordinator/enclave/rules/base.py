@@ -1,7 +1,6 @@
-"""What a rule is, what it returns, and how a matrix of rows is walked.
+"""What a rule and a stage are, and what an aggregation returns.
 
-Responsible for: the interfaces of rules and stages, the result of one aggregation, blocks of coordinates, checks of
-                 what came in.
+Responsible for: their interfaces, the result of one aggregation, checks of what came in.
 Must not know:   which rules exist, who sent a row, slots of the cohort that were not counted.
 
 Spec: docs/rules.md; docs/protocol.md (numbers; rules).
@@ -91,9 +90,6 @@ class AggregationRule(ABC):
     name: ClassVar[str]
     """Its name in the spec's chain."""
 
-    paper: ClassVar[str]
-    """Where it is defined."""
-
     weighs: ClassVar[bool] = False
     """Whether it takes a weight for every row; the others refuse weights."""
 
@@ -134,7 +130,6 @@ class Stage(ABC):
     """What is done to the rows before a rule."""
 
     name: ClassVar[str]
-    paper: ClassVar[str]
 
     @abstractmethod
     def decide(self, points: Points, *, numbers: tuple[int, ...], f: int, order: Sequence[int]) -> Mapped:

@@ -6,7 +6,7 @@ Must not know:   how ranks are found (plan.py, kernels/), neighbouring coordinat
 Every rule ranks values by (value, place).  Equal values are interchangeable in a sum, and `kept` looks at values only,
 so the place never decides anything here.
 
-Spec: docs/rules.md.  Reference: verifier/replay.py.
+Spec: docs/rules.md.  Reference: verifier/replay_rules.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Mean(AggregationRule):
     """
 
     name = "mean"
-    paper = "McMahan et al., AISTATS 2017 (equal weights)"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         return Choice(combination=mean_of(tuple(range(points.k)), points))
@@ -51,7 +50,6 @@ class WeightedMean(AggregationRule):
     """
 
     name = "weighted-mean"
-    paper = "McMahan et al., AISTATS 2017"
     weighs = True
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
@@ -74,7 +72,6 @@ class Median(AggregationRule):
     """
 
     name = "median"
-    paper = "Yin et al., ICML 2018, definition 1"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         return Choice(combination=Ranks(first=(points.k - 1) // 2, last=points.k // 2, scale=points.scale))
@@ -94,7 +91,6 @@ class TrimmedMean(AggregationRule):
     """
 
     name = "trimmed-mean"
-    paper = "Yin et al., ICML 2018, definition 2"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         return Choice(combination=Ranks(first=f, last=points.k - f - 1, scale=points.scale))
@@ -113,7 +109,6 @@ class Meamed(AggregationRule):
     """
 
     name = "meamed"
-    paper = "Xie et al., 2018"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         window = Window(places=tuple(range(points.k)), count=points.k - f, scale=points.scale)

@@ -1,7 +1,7 @@
 """From a chain and the rows to a plan, and from the plan to the aggregate.
 
-Responsible for: the closed list of rules and stages, in which order they look at the rows, and walking the coordinates.
-Must not know:   messages, signatures, trees, slots that were not counted; how a block is computed (execute.py).
+Responsible for: the closed list of rules and stages, and in which order they look at the rows.
+Must not know:   messages, signatures, trees, slots that were not counted; how coordinates are walked (execute.py).
 
 Spec: docs/rules.md; docs/protocol.md (numbers; rules).
 """
@@ -60,7 +60,8 @@ def aggregate(
     """Apply a chain to the counted rows, which are not changed.
 
     chain:   `krum`, `nnm+trimmed-mean`; see docs/rules.md.
-    rows:    (k, d) int16 by ascending slot, value q * 2**e: a matrix, or k vectors.
+    rows:    (k, d) int16 by ascending slot, value q * 2**e: a matrix, or k vectors.  No update has -32768: with it,
+             large rows are refused where their products are needed.
     f:       how many liars the rule is to tolerate; stays as in the spec whatever k is.
     m:       how many rows Multi-Krum takes, 0: k - f; the other rules do not use it.
     weights: (k,) int64, min(samples, weightCap) of every row; for rules that weigh, and only for those.

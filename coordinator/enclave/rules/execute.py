@@ -9,13 +9,14 @@ Spec: docs/rules.md, docs/decisions/0019-kernels.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from coordinator.enclave.rules import machine
-from coordinator.enclave.rules.plan import Columns, Plan, Scaled, Transform
-from coordinator.enclave.rules.points import Exact, Pass, exact_gram
+from coordinator.enclave.rules.plan import Columns, Mixed, Plan, Scaled, Transform
+from coordinator.enclave.rules.points import Exact, Pass, digits_for, digits_of, from_digits
 from coordinator.enclave.rules.products import gram_of_block, norms_of_block
 from protocol.fixedpoint import Int16
 from protocol.trees import COLUMN_LEAF
@@ -55,18 +56,19 @@ def products(
     """
     if machine.is_worth_it(rows, coordinates) and all(isinstance(step, Scaled) for step in transforms):
         return machine.products(rows, transforms, coordinates, everything=everything)
+    scale = prod(step.scale for step in transforms if isinstance(step, Mixed))
+    is_mixed = any(isinstance(step, Mixed) for step in transforms)
+    count = digits_for(scale)
     total: Exact = np.zeros((), dtype=np.int64)
     for block in blocks(len(rows), coordinates):
-        sent = block_of(rows, block)
-        values: npt.NDArray[np.integer] = sent
+        values: npt.NDArray[np.integer] = block_of(rows, block)
         for transform in transforms:
             values = transform.apply(values)
-        if values.dtype == np.int16:
-            narrow = values.astype(np.int16, copy=False)
-            total = total + (gram_of_block(narrow) if everything else norms_of_block(narrow))
-        else:
-            found = exact_gram(values, gram_of_block)
-            total = total + (found if everything else np.diagonal(found))
+        narrow = digits_of(values, count) if is_mixed else values.astype(np.int16, copy=False)
+        total = total + (gram_of_block(narrow) if everything or is_mixed else norms_of_block(narrow))
+    if is_mixed:
+        total = from_digits(total, count)
+        return total if everything else np.diagonal(total)
     return total
 
 

@@ -3,7 +3,7 @@
 Responsible for: when that is worth it, cutting the coordinates into parts, and which kernel does which step.
 Must not know:   why a row is chosen, weighed or mixed; how a kernel works (kernels/).
 
-LLVM is loaded when the first large round comes: an enclave that has small ones never does, and does not wait for it.
+LLVM is loaded when the first large round comes (the trees want it earlier, from 256 KiB of bytes to hash).
 
 Spec: docs/decisions/0019-kernels.md.
 """
@@ -33,13 +33,16 @@ from protocol import native
 from protocol.fixedpoint import Int16, Int32, Int64
 
 WORTH_IT = 1 << 22
-"""Elements from which on machine code is used: NumPy takes about 0.1 s for as many, LLVM 0.3 s to be loaded, once."""
+"""Elements from which on machine code is used: with fewer, NumPy takes less than loading LLVM and compiling."""
 
 _PART_ELEMENTS = 1 << 21
 """Elements of a part that one thread does at a time: large beside what a call costs, small beside a round."""
 
+_NUMPY_ELEMENTS = 1 << 17
+"""Likewise where NumPy does a step, whose temporaries are several times as large."""
+
 _LANES = 128
-"""Of it every block but the last has a multiple of columns: no kernel then copies what does not fill a vector."""
+"""Every block but the last has a multiple of so many columns: no kernel then copies what does not fill a vector."""
 
 _MOST_SCALE = 1 << 16
 """Below it a sum of int16 is int32."""
@@ -82,13 +85,15 @@ def run(plan: Plan, rows: Sequence[Int16], coordinates: slice) -> Columns:
     aggregate = np.empty(size, dtype=np.int32)
     ends = tuple(np.empty(size, dtype=np.int16) for _ in range(2)) if plan.has_range else ()
     lists = _lists_to_fuse(plan, table)
+    is_whole = lists is not None or _has_kernels(plan)
 
     def work(part: slice) -> None:
-        at = slice(part.start - coordinates.start, part.stop - coordinates.start)
-        if lists is not None:
-            _combine(plan.combination, table, part, aggregate[at], lists=lists)
-        else:
-            _do(plan, table, part, aggregate[at], (ends[0][at], ends[1][at]) if ends else None)
+        for block in [part] if is_whole else _cut(part, _NUMPY_ELEMENTS // table.k):
+            at = slice(block.start - coordinates.start, block.stop - coordinates.start)
+            if lists is not None:
+                _combine(plan.combination, table, block, aggregate[at], lists=lists)
+            else:
+                _do(plan, table, block, aggregate[at], (ends[0][at], ends[1][at]) if ends else None)
 
     native.each(work, _cut(coordinates, _PART_ELEMENTS // table.k))
     return Columns(aggregate, *ends) if ends else Columns(aggregate, None, None)
@@ -194,7 +199,10 @@ def _weigh(combination: Weighted, table: RowTable, block: slice, aggregate: Int3
     else:
         sums = np.empty(stop - start, dtype=np.int64)
         weighted_sum_block(table, start, stop, weights=weights, out=sums)
-        aggregate[:] = combination.quotient(sums)
+        if combination.divisor & (combination.divisor - 1) or combination.shift or combination.saturates:
+            aggregate[:] = combination.quotient(sums)
+        else:  # a shift rounds down, as the quotient does
+            np.right_shift(sums, combination.divisor.bit_length() - 1, out=aggregate, casting="unsafe")
 
 
 def _lists_to_fuse(plan: Plan, table: RowTable) -> MixLists | None:
@@ -207,6 +215,13 @@ def _lists_to_fuse(plan: Plan, table: RowTable) -> MixLists | None:
     if not isinstance(combination, Ranks) and len(combination.places) < len(step.members):
         return None
     return _lists(step, table.k)
+
+
+def _has_kernels(plan: Plan) -> bool:
+    """Whether no step is NumPy's, whose temporaries are several times as large as what it works on."""
+    mixing = [step for step in plan.transforms if isinstance(step, Mixed)]
+    is_last = not mixing or plan.transforms[-1] is mixing[0]
+    return is_last and all(step.scale < _MOST_SCALE for step in mixing) and _fits(plan.combination)
 
 
 def _fits(combination: Combination) -> bool:

@@ -4,9 +4,10 @@ Responsible for: finding a wrong aggregate, total, selection, weight or inner pr
 Must not know:   the rules' code.  Python's integers and lists only, so that what breaks a kernel (an overflow, a
                  BLAS that is not exact, a vector instruction that is wrong) does not break this too.
 
-Why at all: the host stakes a bond on an enclave whose input it cannot see.  What was decided by looking at whole rows
-(neighbours, factors, weights) is taken from the plan: it follows from inner products, which are sampled too.  Only of
-Krum and Multi-Krum alone the choice is made again, because a wrong one can be proven on the ledger.
+Why at all: the host stakes a bond on an enclave whose input it cannot see.  This is about kernels, not about logic:
+what was decided by looking at whole rows (neighbours, factors, weights behind a stage that mixes) is taken from the
+plan.  The inner products that it follows from are sampled, but for those of rows that were mixed and then clipped.
+Only of Krum and Multi-Krum alone the choice is made again, because a wrong one can be proven on the ledger.
 
 Spec: docs/protocol.md (enclave), docs/rules.md.
 """
@@ -55,7 +56,7 @@ def recheck(rows: Rows, aggregation: Aggregation, f: int, m: int, leaves: Mappin
 
 def _check_weights(aggregation: Aggregation) -> None:
     used, is_weighted = aggregation.plan.combination, aggregation.chain.is_weighted
-    if isinstance(used, Weighted) and used.shift and not is_weighted and not aggregation.chain.stages:
+    if isinstance(used, Weighted) and used.shift and not is_weighted and not aggregation.chain.is_mixing:
         for slot, chosen in enumerate(aggregation.selected.tolist()):  # a mean of all rows, or of those selected
             _same(f"share of row {slot}", int(chosen), used.weights[slot])
         _same("divisor", sum(aggregation.selected.tolist()), used.divisor)
@@ -140,10 +141,14 @@ def _plain_transforms(values: list[int], plan: Plan) -> list[int]:
     """One column behind the plan's transforms."""
     for step in plan.transforms:
         if isinstance(step, Scaled):
-            values = [value * factor >> 16 for value, factor in zip(values, step.factors, strict=True)]
+            values = [_scaled(value, factor) for value, factor in zip(values, step.factors, strict=True)]
         else:
             values = _plain_sums(values, step)
     return values
+
+
+def _scaled(value: int, factor: int) -> int:
+    return -(-value * factor >> 16) if value < 0 else value * factor >> 16
 
 
 def _plain_sums(values: list[int], step: Mixed) -> list[int]:
@@ -180,7 +185,7 @@ def _inner_product(rows: Rows, behind: Sequence[Scaled], i: int, j: int) -> int:
         values = [rows[place][start : start + _SLICE].tolist() for place in (i, j)]
         for step in behind:
             values = [
-                [value * step.factors[place] >> 16 for value in line]
+                [_scaled(value, step.factors[place]) for value in line]
                 for place, line in zip((i, j), values, strict=True)
             ]
         total += sum(map(mul, *values))

@@ -32,7 +32,7 @@ _WIDEST_SUM = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Row by row (v * t) >> 16."""
+    """Row by row v * t / 2**16, rounded toward zero: no row gets longer, none drifts."""
 
     factors: tuple[int, ...]
     """(k,) t, from 0 to 2**16."""
@@ -40,7 +40,8 @@ class Scaled:
     def apply(self, block: Block) -> Block:
         """The same kind of integers: no value grows."""
         factors = np.array(self.factors, dtype=np.int64)[:, None]
-        return ((block.astype(np.int64) * factors) >> Q16).astype(block.dtype)
+        magnitudes = (np.abs(block.astype(np.int64)) * factors) >> Q16
+        return np.where(block < 0, -magnitudes, magnitudes).astype(block.dtype)
 
     def with_rows(self, count: int, *, after: int) -> Scaled:
         """The same with `count` further rows after the first `after`, which it leaves as they are."""
@@ -213,7 +214,7 @@ class Products:
 
 
 def sorted_columns(block: Block) -> Block:
-    """(k, b) -> (b, k), each column ascending; a copy.  Sorting along the contiguous axis is three times faster."""
+    """(k, b) -> (b, k), each column ascending; a copy.  Sorting along the contiguous axis is faster."""
     columns = np.array(block.T, order="C")
     columns.sort(axis=1)
     return columns

@@ -96,7 +96,7 @@ def squared_distances(products: Exact) -> Exact:
     """(k, k) inner products -> (k, k) G_ii + G_jj - 2 * G_ij.
 
     Of int64 products uint64, computed modulo 2**64, and exact: a squared distance of int16 rows is below
-    d * 2**32 <= 2**64.  Of Python's integers the same.
+    d * 2**32 <= 2**64, and `mapped` leaves int64 only to products below 2**62.  Of Python's integers the same.
     """
     if products.dtype == np.object_:
         squares = np.diagonal(products)
@@ -116,7 +116,7 @@ def mapped(products: Exact, transform: Mixed) -> Exact:
         return np.asarray(wide @ products @ wide.T)
     widest = int(matrix.sum(axis=1).max()) ** 2
     largest = int(np.abs(products).max())
-    if largest * widest < 1 << 63:
+    if largest * widest < 1 << 62:  # a squared distance is four times that at most, and uint64
         return np.asarray(matrix @ products @ matrix.T)
     if widest >= 1 << 30:
         return mapped(products.astype(object), transform)
@@ -125,23 +125,26 @@ def mapped(products: Exact, transform: Mixed) -> Exact:
     return np.asarray(sums[0] * (1 << 31) + sums[1])
 
 
-def exact_gram(block: npt.NDArray[np.integer], product: Callable[[npt.NDArray[np.int16]], Int64]) -> Exact:
-    """(k, b) integers of any width -> (k, k) inner products as Python's integers.
-
-    product: that of int16 rows.  A value is cut into digits of 15 bits, v = sum of digit_l * 2**(15 l), of which the
-             last has the sign; the digits are int16 rows.
-    """
-    k = block.shape[0]
+def digits_of(block: npt.NDArray[np.integer], count: int) -> npt.NDArray[np.int16]:
+    """(k, b) integers -> (count * k, b) int16: v = sum of digit_l * 2**(15 l), of which the last one has the sign."""
     digits, rest = [], block.astype(np.int64)
-    while True:
+    for _ in range(count - 1):
         digits.append((rest & 0x7FFF).astype(np.int16))
         rest = rest >> 15
-        if not len(rest) or (rest.min() >= -0x7FFF and rest.max() <= 0x7FFF):
-            break
-    digits.append(rest.astype(np.int16))
-    sums = product(np.concatenate(digits)).astype(object)
+    return np.concatenate([*digits, rest.astype(np.int16)])
+
+
+def digits_for(scale: int) -> int:
+    """How many digits of 15 bits hold a value of that scale, which is below 2**15 * scale, and its sign."""
+    return 1 + (15 + scale.bit_length()) // 15
+
+
+def from_digits(sums: Int64, count: int) -> Exact:
+    """(count * k, count * k) inner products of digits -> (k, k) of the values, Python's integers."""
+    k = sums.shape[0] // count
     total = np.zeros((k, k), dtype=object)
-    for i in range(len(digits)):
-        for j in range(len(digits)):
-            total += sums[i * k : (i + 1) * k, j * k : (j + 1) * k] * (1 << (15 * (i + j)))
+    for i in range(count):
+        for j in range(count):
+            part = sums[i * k : (i + 1) * k, j * k : (j + 1) * k].astype(object)
+            total += part * (1 << (15 * (i + j)))
     return total

@@ -3,7 +3,7 @@
 Responsible for: scores, diameters, and the choice.
 Must not know:   coordinates; running totals, trees.
 
-Spec: docs/rules.md.  Reference: verifier/replay.py.
+Spec: docs/rules.md.  Reference: verifier/replay_rules.py.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ class Krum(AggregationRule):
     """
 
     name = "krum"
-    paper = "Blanchard et al., NIPS 2017"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         return _mean_of_best(points, f=f, count=1)
@@ -52,7 +51,6 @@ class MultiKrum(AggregationRule):
     """
 
     name = "multi-krum"
-    paper = "Blanchard et al., NIPS 2017"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         return _mean_of_best(points, f=f, count=m or points.k - f)
@@ -72,7 +70,6 @@ class Bulyan(AggregationRule):
     """
 
     name = "bulyan"
-    paper = "El Mhamdi et al., ICML 2018"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         theta = points.k - 2 * f
@@ -94,7 +91,6 @@ class MinimumDiameterAveraging(AggregationRule):
     """
 
     name = "mda"
-    paper = "El Mhamdi et al., PODC 2020"
 
     def choose(self, points: Points, *, numbers: tuple[int, ...], f: int, m: int, weights: Int64 | None) -> Choice:
         chosen = least_diameter(points.distances().tolist(), f)

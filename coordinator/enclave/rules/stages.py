@@ -21,7 +21,8 @@ from coordinator.enclave.rules.points import Points
 class Clip(Stage):
     """Every row at most so long.
 
-    Formula:   v' = (v * t) >> 16, t = min(2**16, 2**16 * C * S // isqrt(||v||**2)); 2**16 where isqrt is 0.
+    Formula:   v' = sign(v) * (|v| * t >> 16), t = min(2**16, 2**16 * C * S // isqrt(||v||**2)); 2**16 where isqrt is 0.
+               Toward zero: rounded down, a row of -1 everywhere would stay as long as it is, and all would drift.
     Numbers:   C, a norm in an update's unit.
     Ties:      none.
     Ledger:    can't refute a chain with it; a replay can.
@@ -29,7 +30,6 @@ class Clip(Stage):
     """
 
     name = "clip"
-    paper = "Karimireddy et al., ICML 2021"
 
     def decide(self, points: Points, *, numbers: tuple[int, ...], f: int, order: Sequence[int]) -> Mapped:
         return Mapped(transform=Scaled(clip_factors(points.squared_norms(), numbers[0] * points.scale)))
@@ -46,7 +46,6 @@ class Arc(Stage):
     """
 
     name = "arc"
-    paper = "Allouah et al., ICLR 2025"
 
     def decide(self, points: Points, *, numbers: tuple[int, ...], f: int, order: Sequence[int]) -> Mapped:
         norms = points.squared_norms()
@@ -67,7 +66,6 @@ class Bucketing(Stage):
     """
 
     name = "bucketing"
-    paper = "Karimireddy et al., ICLR 2022"
 
     def decide(self, points: Points, *, numbers: tuple[int, ...], f: int, order: Sequence[int]) -> Mapped:
         (s,) = numbers
@@ -93,7 +91,6 @@ class NearestNeighbourMixing(Stage):
     """
 
     name = "nnm"
-    paper = "Allouah et al., AISTATS 2023"
 
     def decide(self, points: Points, *, numbers: tuple[int, ...], f: int, order: Sequence[int]) -> Mapped:
         near = points.k - f

@@ -101,7 +101,7 @@ def norms_block(table: RowTable, start: int, stop: int) -> Int64:
 
 
 def scaled_block(table: RowTable, start: int, stop: int, *, factors: Int32, out: Int16) -> None:
-    """floorDiv(q * factor, 2**16) in columns [start, stop).
+    """q * factor / 2**16, rounded toward zero, in columns [start, stop).
 
     factors: (k,) int32, each 0 to 2**16.
     out:     (k, stop - start) written; only its last axis needs to be contiguous.
@@ -199,9 +199,11 @@ def scale_text() -> str:
     """Module whose function `kernel` is `scaled_block` over whole vectors."""
     step = Lines()
     value = step.let(f"sext <32 x i16> {step.load('<32 x i16>', 'i16', '%row', '%column')} to <32 x i32>")
-    product = step.let(f"mul nsw <32 x i32> {value}, {step.splat('%factor', 'i32', 32)}")
-    floor = step.let(f"ashr <32 x i32> {product}, splat (i32 16)")
-    step.store(step.let(f"trunc <32 x i32> {floor} to <32 x i16>"), "<32 x i16>", "i16", "%made", "%column")
+    product = step.let(f"mul <32 x i32> {value}, {step.splat('%factor', 'i32', 32)}")
+    below = step.let(f"lshr <32 x i32> {step.let(f'ashr <32 x i32> {value}, splat (i32 31)')}, splat (i32 16)")
+    up = step.let(f"add <32 x i32> {product}, {below}")  # 2**16 - 1 more where it is negative: up, toward zero
+    quotient = step.let(f"ashr <32 x i32> {up}, splat (i32 16)")
+    step.store(step.let(f"trunc <32 x i32> {quotient} to <32 x i16>"), "<32 x i16>", "i16", "%made", "%column")
     return f"""
 define void @kernel(ptr %rows, i64 %k, i64 %columns, ptr %factors, ptr %out, i64 %stride) #0 {{
 entry:
