@@ -47,6 +47,7 @@ bench: setup peers
 	@$(BIN)/python scripts/bench_flags.py
 	@$(BIN)/python scripts/bench_rules.py --write
 	@$(BIN)/python scripts/bench_rules.py --write --memory
+	@$(BIN)/python scripts/bench_rules.py --write --rounds
 
 peers: setup
 	@$(BIN)/python scripts/setup_peers.py

@@ -8,42 +8,53 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench_parts.command import exit_code, whole
 from coordinator.enclave.rules.kernels.mixing import MixLists, mix_block
 from coordinator.enclave.rules.kernels.products import gram
 from coordinator.enclave.rules.kernels.ranking import ranked_block, window_block
 from coordinator.enclave.rules.kernels.sums import scaled_block, weighted_sum_block
 from coordinator.enclave.rules.kernels.table import RowTable
+from protocol.errors import UnavailableError
 from protocol.fixedpoint import Int16, Int32, Int64
-from protocol.native import WIDE, Code, each
+from protocol.native import WIDE, Code, each, is_available
 
 BLOCK = 1 << 15
+VECTOR = 128
+"""Values that are read at once; no row may have fewer."""
 READ = f"""
-define i64 @read(ptr %from, i64 %count) #0 {{
+define i64 @read(ptr %from, i64 %values) #0 {{
 entry:
+%count = udiv i64 %values, {VECTOR}
+%tail = sub i64 %values, {VECTOR}
+%tail_place = getelementptr i16, ptr %from, i64 %tail
+%tail_value = load <32 x i64>, ptr %tail_place, align 2
 br label %loop
 loop:
 %i = phi i64 [0, %entry], [%next, %loop]
-%sum = phi <32 x i64> [zeroinitializer, %entry], [%more, %loop]
+%bits = phi <32 x i64> [%tail_value, %entry], [%more, %loop]
 %place = getelementptr <32 x i64>, ptr %from, i64 %i
 %value = load <32 x i64>, ptr %place, align 2
-%more = add <32 x i64> %sum, %value
+%more = or <32 x i64> %bits, %value
 %next = add i64 %i, 1
 %again = icmp ult i64 %next, %count
 br i1 %again, label %loop, label %end
 end:
-%all = call i64 @llvm.vector.reduce.add(<32 x i64> %more)
+%all = call i64 @llvm.vector.reduce.or(<32 x i64> %more)
 ret i64 %all
 }}
 attributes #0 = {{ {WIDE} }}
 """
+"""An OR over all of a row: its vectors from the front, and the last one, which overlaps where they don't divide it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,11 @@ def measure(work: Callable[[], None], repetitions: int) -> Cost:
     return Cost(median, high - low, min(cpu[1:]), first - median)
 
 
+def reader() -> Callable[..., int]:
+    """Takes the address of a row and how many values it has, at least VECTOR; returns 0 where all of them are."""
+    return Code(READ).function("read", ctypes.c_void_p, ctypes.c_int64, result=ctypes.c_int64)
+
+
 def kernels(rows: Int16, f: int) -> dict[str, Callable[[], None]]:
     """Every kernel on the rows, by name; reading comes first."""
     k, d = rows.shape
@@ -86,7 +102,7 @@ def kernels(rows: Int16, f: int) -> dict[str, Callable[[], None]]:
     factors: Int32 = np.array(rng.integers(0, 1 << 16, k), dtype=np.int32)
     products: list[Int64] = []
     chosen = (np.arange(k) >= f).astype(np.int64)
-    read = Code(READ).function("read", ctypes.c_void_p, ctypes.c_int64, result=ctypes.c_int64)
+    read = reader()
 
     def blocks(work: Callable[[slice], None]) -> Callable[[], None]:
         return lambda: each(work, [slice(start, min(start + BLOCK, d)) for start in range(0, d, BLOCK)])
@@ -112,7 +128,7 @@ def kernels(rows: Int16, f: int) -> dict[str, Callable[[], None]]:
         mix_block(table, b.start, b.stop, lists=lists, out=np.empty((k, b.stop - b.start), dtype=np.int32))
 
     return {
-        "read once": lambda: each(lambda row: read(row.ctypes.data, d // 128), rows),
+        "read once": lambda: each(lambda row: read(row.ctypes.data, d), rows),
         "trimmed mean": ranked(f, k - f - 1),
         "median": ranked((k - 1) // 2, k // 2),
         "mean around median": blocks(window),
@@ -126,27 +142,36 @@ def kernels(rows: Int16, f: int) -> dict[str, Callable[[], None]]:
     }
 
 
-def main() -> None:
-    """Every kernel, one line each."""
+def main() -> int:
+    """0, or 2 when there is nothing to measure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=50)
-    parser.add_argument("--f", type=int, default=10)
-    parser.add_argument("--d", type=int, default=10**6)
-    parser.add_argument("--repetitions", type=int, default=15)
+    parser.add_argument("--n", type=whole(1), default=50)
+    parser.add_argument("--f", type=whole(0), default=10)
+    parser.add_argument("--d", type=whole(VECTOR), default=10**6)
+    parser.add_argument("--repetitions", type=whole(2), default=15)
     options = parser.parse_args()
+    if options.n <= 2 * options.f:
+        parser.error(f"argument --n: expected more than 2 f = {2 * options.f}, got {options.n}")
+    return exit_code(functools.partial(report, options.n, options.f, options.d, options.repetitions))
+
+
+def report(n: int, f: int, d: int, repetitions: int) -> None:
+    """Every kernel, one line each.  Raises UnavailableError."""
+    if not is_available():
+        raise UnavailableError("no LLVM, so that there are no kernels here", "make setup")
     rng = np.random.default_rng(0)
-    rows = np.empty((options.n, options.d), dtype=np.int16)
+    rows = np.empty((n, d), dtype=np.int16)
     for row in rows:
-        row[:] = rng.normal(0, 300, options.d).round().clip(-32767, 32767)
+        row[:] = rng.normal(0, 300, d).round().clip(-32767, 32767)
     reading = None
-    for name, work in kernels(rows, options.f).items():
-        cost = measure(work, options.repetitions)
+    for name, work in kernels(rows, f).items():
+        cost = measure(work, repetitions)
         reading = reading or cost.seconds
         values = {field: round(getattr(cost, field), 5) for field in Cost.__slots__}
         times = round(cost.seconds / reading, 2)
-        line = {"kernel": name, "n": options.n, "f": options.f, "d": options.d, **values, "of_reading": times}
+        line = {"kernel": name, "n": n, "f": f, "d": d, **values, "of_reading": times}
         print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

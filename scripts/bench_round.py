@@ -3,47 +3,66 @@
     scripts/bench_round.py --n 256 --d 10000000 --rule trimmed-mean --f 51
 
 One JSON line.  Not in it: sockets, sealing, signatures, the chain.  `ratio` is the largest resident set less what the
-process took before the rows, over the rows' own bytes.
+process took before the rows, over the rows' own bytes; null where so few rows did not raise it.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-import resource
 import sys
 import time
 
 import numpy as np
 
+from bench_parts.command import exit_code, whole
+from bench_parts.memory import mark, rise
 from bench_parts.rows import make_rows
 from coordinator.enclave.rounds import Entry, Round, compute
 from protocol import trees
+from protocol.errors import TooFewCountedError
 from protocol.hashing import sha256
 from protocol.messages import ZERO, Spec, Update, cohort_hash
 from protocol.rulebook import parse_chain
 
+MOST = 256
+"""Slots in a round."""
 
-def main() -> None:
-    """Makes the rows, then computes the round once."""
+
+def main() -> int:
+    """0, or 2 when there is no such round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=20)
-    parser.add_argument("--f", type=int, default=4)
-    parser.add_argument("--d", type=int, default=1_000_000)
+    parser.add_argument("--n", type=whole(1, MOST), default=20)
+    parser.add_argument("--f", type=whole(0), default=4)
+    parser.add_argument("--d", type=whole(1), default=1_000_000)
     parser.add_argument("--rule", default="trimmed-mean")
     options = parser.parse_args()
-    compute(round_of(options.rule, 16, 3, 1 << 19), model_exponent=-24, recheck=[0])  # what is loaded and compiled once
-    before = peak_bytes()
-    state = round_of(options.rule, options.n, options.f, options.d)
-    leaves = -(-options.d // trees.COLUMN_LEAF)
+    if options.f >= options.n:
+        parser.error(f"argument --f: expected less than n = {options.n}, got {options.f}")
+    return exit_code(functools.partial(measure, options.rule, options.n, options.f, options.d))
+
+
+def measure(rule: str, n: int, f: int, d: int) -> None:
+    """Makes the rows, then computes the round once.  Raises TooFewCountedError, where it would be void, and others."""
+    needed = parse_chain(rule).minimum_counted(f=f, m=0)
+    if n < needed:
+        raise TooFewCountedError(f"updates for {rule} with f = {f}", expected=f"at least {needed}", actual=n)
+    warm_up(rule, min(f, 3))
+    before = mark()
+    state = round_of(rule, n, f, d)
+    leaves = -(-d // trees.COLUMN_LEAF)
     start = time.perf_counter()
     computed = compute(state, model_exponent=-24, recheck=[leaf * leaves // 16 for leaf in range(16)])
     took = time.perf_counter() - start
-    size = 2 * options.n * options.d
-    line = {"rule": options.rule, "n": options.n, "f": options.f, "d": options.d, "seconds": float(f"{took:.4g}")}
-    peak = peak_bytes() - before
-    line |= {"rows_bytes": size, "peak_bytes": peak, "ratio": round(peak / size, 3)}
+    line = {"rule": rule, "n": n, "f": f, "d": d, "seconds": float(f"{took:.4g}"), **rise(before, 2 * n * d)}
     print(json.dumps(line | {"column_root": computed.result.column_root.hex()}))
+
+
+def warm_up(rule: str, f: int) -> None:
+    """A small round, for what is loaded and compiled once."""
+    n = max(16, parse_chain(rule).minimum_counted(f=f, m=0))
+    compute(round_of(rule, n, f, 1 << 19), model_exponent=-24, recheck=[0])
 
 
 def round_of(rule: str, n: int, f: int, d: int) -> Round:
@@ -69,10 +88,5 @@ def round_of(rule: str, n: int, f: int, d: int) -> Round:
     return state
 
 
-def peak_bytes() -> int:
-    """The largest resident set so far; Linux counts in KiB, macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ Must not know:   rules, peers, clocks.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -21,7 +22,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench_parts.command import exit_code, seconds, whole
 from bench_parts.results import Line
+from bench_parts.spelling import parse_rules
 from bench_parts.text import text_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +34,13 @@ SIZES = ((50, 1_000_000), (20, 1_000_000), (100, 300_000), (20, 10_000_000))
 """(n, d) of the page, f = n / 5; the goals are for the first."""
 MEMORY_SIZES = ((256, 10_000_000), (1000, 1_000_000))
 MEMORY_RULES = ("trimmed-mean", "krum", "geometric-median", "nnm+trimmed-mean")
+TREES = ("--n 20 --d 1000000", "--n 50 --d 1000000")
+ROUNDS = (
+    "--n 20 --f 4 --d 1000000 --rule trimmed-mean",
+    "--n 50 --f 10 --d 1000000 --rule multi-krum",
+    "--n 50 --f 10 --d 1000000 --rule nnm+trimmed-mean",
+    "--n 256 --f 51 --d 10000000 --rule trimmed-mean",
+)
 SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Settings for another OpenBLAS than NumPy's own; they would slow everybody who uses it, so nobody gets them."""
 
@@ -38,28 +48,35 @@ SLOWING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; f is n // 5 where it is not given, rules None where all are meant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=50)
-    parser.add_argument("--f", type=int)
-    parser.add_argument("--d", type=int, default=1_000_000)
-    parser.add_argument("--rules", type=lambda text: text.split(","))
+    parser.add_argument("--n", type=whole(1), default=50)
+    parser.add_argument("--f", type=whole(0))
+    parser.add_argument("--d", type=whole(1), default=1_000_000)
+    parser.add_argument("--rules", type=parse_rules, help="separated by commas, as in the table, or any other chain")
     parser.add_argument("--ours-only", action="store_true")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds for one call of a peer")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds after which it is not repeated")
+    parser.add_argument("--repeats", type=whole(1), default=7)
+    parser.add_argument("--limit", type=seconds, default=60.0, help="seconds for one call of a peer")
+    parser.add_argument("--budget", type=seconds, default=20.0, help="seconds after which it is not repeated")
     parser.add_argument("--format", choices=("json", "text"), default="text")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--rounds", action="store_true", help="with --write: the trees, and whole rounds")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.f is None:
         options.f = options.n // 5
+    if options.f >= options.n:
+        parser.error(f"argument --f: expected less than n = {options.n}, got {options.f}")
     return options
 
 
 def main() -> int:
-    """Measure in a process of its own, print; exit 1 when it failed."""
-    options = parse()
+    """Measure in a process of its own, print; exit 1 when it failed, 2 when there was nothing to measure."""
+    return exit_code(functools.partial(answer, parse()))
+
+
+def answer(options: argparse.Namespace) -> None:
+    """What the command line asks for."""
     if options.child:
         for line in lines_here(options):
             print(json.dumps(line), flush=True)
@@ -75,7 +92,6 @@ def main() -> int:
                 print(json.dumps(line), flush=True)
         if options.format == "text":
             print(text_of(lines))
-    return 0
 
 
 def lines_here(options: argparse.Namespace) -> Iterator[Line]:
@@ -96,7 +112,10 @@ def lines_here(options: argparse.Namespace) -> Iterator[Line]:
 
 
 def measured(options: argparse.Namespace) -> Iterator[Line]:
-    """The lines of one size, from a child with a clean environment: one child, or one per rule for memory."""
+    """The lines of one size, from a child with a clean environment: one child, or one per rule for memory.
+
+    A child that exits with 2 has said why.
+    """
     python = Path(sys.executable) if options.ours_only or options.memory else PEERS
     if not python.exists():
         sys.exit("the peers are not there: make peers, or --ours-only")
@@ -108,15 +127,28 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
     for rules in groups:
         command = [str(python), __file__, "--child", *map(str, words), *(["--rules", ",".join(rules)] if rules else [])]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
-            for text in child.stdout or ():
-                yield json.loads(text)
+            try:
+                for text in child.stdout or ():
+                    yield json.loads(text)
+            except BaseException:  # whoever no longer wants the lines does not wait for them
+                child.kill()
+                raise
+        if child.returncode == 2:
+            sys.exit(2)
         if child.returncode:
             sys.exit(f"the measurement failed with exit code {child.returncode}")
 
 
 def write(options: argparse.Namespace) -> None:
     """Measure all sizes of the page (or all of its memory), keep the results, write the page."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"speed": [], "memory": []}
+    kept: dict[str, Any] = {"speed": [], "memory": [], "trees": [], "rounds": []}
+    if RESULTS.exists():
+        kept |= json.loads(RESULTS.read_text(encoding="utf-8"))
+    if options.rounds:
+        kept["trees"] = [line for words in TREES for line in said_by("bench_trees.py", words)]
+        kept["rounds"] = [line for words in ROUNDS for line in said_by("bench_round.py", words)]
+        keep(kept)
+        return
     found = []
     for n, d in MEMORY_SIZES if options.memory else SIZES:
         options.n, options.f, options.d = n, n // 5, d
@@ -126,8 +158,25 @@ def write(options: argparse.Namespace) -> None:
             lines.append(line)
         found += lines if options.memory else [lines]
     kept["memory" if options.memory else "speed"] = found
+    keep(kept)
+
+
+def said_by(script: str, words: str) -> list[Line]:
+    """What another benchmark prints."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *words.split()]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=1800)
+    if done.returncode:
+        sys.exit(f"{script} {words} failed with exit code {done.returncode}")
+    print(done.stdout, end="", flush=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def keep(kept: dict[str, Any]) -> None:
+    """The results, and the page that follows from them."""
     text = json.dumps(kept, indent=None, separators=(", ", ": "))
-    RESULTS.write_text(text.replace('{"rule"', '\n{"rule"').replace('{"about"', '\n{"about"') + "\n", encoding="utf-8")
+    for first in ('{"rule"', '{"about"', '{"tree"'):
+        text = text.replace(first, "\n" + first)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
     write_page()
 
 

@@ -10,32 +10,39 @@ products, which scripts/bench_rules.py measures.  Each is the best of some repea
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
 
 import numpy as np
 
+from bench_parts.command import exit_code, whole
 from coordinator.enclave.rules.kernels.totals import account
 from protocol import merkle, native, trees
 from protocol.native.sha256 import HASHLIB, WORTH_BYTES, Hasher, hasher
 
 
-def main() -> None:
-    """Every tree by every way that there is here."""
+def main() -> int:
+    """0, or 2 when it was refused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=20)
-    parser.add_argument("--d", type=int, default=1_000_000)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--n", type=whole(1), default=20)
+    parser.add_argument("--d", type=whole(1), default=1_000_000)
+    parser.add_argument("--repeats", type=whole(1), default=5)
     options = parser.parse_args()
-    n, d = options.n, options.d
+    return exit_code(functools.partial(measure, options.n, options.d, options.repeats))
+
+
+def measure(n: int, d: int, repeats: int) -> None:
+    """Every tree by every way that there is here."""
     works, sizes = round_of(n, d)
     ways = [HASHLIB, hasher(WORTH_BYTES)] if native.is_available() else [HASHLIB]
     for way in ways:
         use(way)
         best = {name: [float("inf")] * 2 for name in works}
-        for _ in range(options.repeats):
+        for _ in range(repeats):
             for name, work in works.items():
                 taken = (seconds_of(work), seconds_of(lambda size=sizes[name]: flat_hash(size)))
                 best[name] = [min(pair) for pair in zip(best[name], taken, strict=True)]
@@ -97,4 +104,4 @@ def flat_hash(size: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

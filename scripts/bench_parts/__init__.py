@@ -1,1 +1,1 @@
-"""Parts of scripts/bench_rules.py: the rows, every rule here and in the peers, clocks, memory, and the page."""
+"""Parts of the benchmarks: the rows, every rule here and in the peers, clocks, memory, command lines, and the page."""

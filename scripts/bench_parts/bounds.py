@@ -34,7 +34,7 @@ def bound_calls(units: npt.NDArray[np.int16], floats: npt.NDArray[np.float32], t
 def _read(units: npt.NDArray[np.int16]) -> Call:
     flat = units.reshape(-1)
     words = flat[: flat.size // 4 * 4].view(np.int64)
-    parts = np.array_split(words, cores())
+    parts = [part for part in (*np.array_split(words, cores()), flat[4 * words.size :]) if part.size]
     pool = ThreadPoolExecutor(cores())
     read: Callable[[Any], Any] = lambda _: list(pool.map(np.bitwise_or.reduce, parts))  # noqa: E731
     return Call(run=read, close=pool.shutdown)

@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from bench_parts.results import NAMES, OURS, PEERS, Comparison, Line, bound_s, comparisons
+from bench_parts.spelling import as_typed
 from bench_parts.text import faster
 
 MARKS = {
@@ -32,7 +33,7 @@ SETTINGS = {"svg.hashsalt": "veriflock", "font.family": "DejaVu Sans", "font.siz
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
-    """Write the picture: a row for each rule that is built, a mark for each implementation, seconds on a log axis."""
+    """Write the picture: a row for each rule that a peer has, a mark for each implementation, seconds on a log axis."""
     measured = [line for line in lines if "rule" in line]
     found = [c for c in comparisons(measured) if c.ours["seconds"] is not None and c.fastest is not None]
     with plt.rc_context(SETTINGS):
@@ -45,7 +46,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
         axes.xaxis.set_major_formatter(
             lambda seconds, _: f"{seconds:g} s" if seconds >= 1 else f"{1000 * seconds:g} ms"
         )
-        axes.set_yticks(range(len(found)), [c.rule for c in reversed(found)])
+        axes.set_yticks(range(len(found)), [as_typed(c.rule) for c in reversed(found)])
         axes.set_ylim(-0.7, len(found) + 0.5)
         axes.set_xlabel("time of one aggregation (logarithmic); left is better")
         axes.grid(axis="x", color="#e4e4e4", linewidth=0.7)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench_parts.results import NAMES, Comparison, Line, bound_s, comparisons, duration, table
-from bench_parts.text import bounds_of, difference_table, factor, machine_of, memory_table, speed_table
+from bench_parts.text import bounds_of, difference_table, factor, machine_of, memory_table, speed_table, tree_table
 
 FASTER = {
     "trimmed-mean": 8.0,
@@ -40,7 +40,8 @@ Rows are in memory before the clock starts: int16 here, the same values as float
 users have. One process, all cores for everybody, the implementations of a rule in turn; a time is the median
 of at most {repeats} calls after one to warm up (of fewer where a call takes seconds). ByzFL runs with NumPy and with
 PyTorch; byzpy straight and on its pool of threads; Flower by its strategies' own functions, without decoding a message.
-Ours is exact, and also says what it kept of which row.
+Ours is exact, and also says what it kept of which row. In a chain `C` and `T` stand for a radius that about half of the
+honest rows exceed.
 
 ## Goals
 
@@ -75,6 +76,26 @@ One rule in a fresh process: its largest resident set, less what the interpreter
 
 """
 
+TREES = """
+## Trees
+
+All hashes of a round beside one flat hash of the same bytes (hashlib, OpenSSL, one thread). The column tree's time
+includes adding up its totals; the Gram tree's leaves out the products. What bounds them is SHA-256 itself: a leaf of
+256 coordinates and its share of the nodes take 11 compressions where the bytes alone take 8, a column leaf of 20 rows
+23 where its bytes take 18. They get below that because a flat hash is one chain and leaves are many: three at a time on
+a processor with SHA instructions, sixteen in vectors on others, and all cores.
+
+"""
+
+ROUNDS = """
+## A round's computation
+
+What an enclave does once all updates are in: rule, totals, trees, the second look in plain Python, the new model
+(`scripts/bench_round.py`; without sockets, sealing, signatures, chain). The ratio is the largest resident set, less
+what the process took before the rows, over the rows.
+
+"""
+
 REPEAT = """
 ## Repeat it
 
@@ -91,7 +112,7 @@ else at the same time shows in the spread, which performance.json keeps for ever
 def page(results: dict[str, Any]) -> str:
     """docs/performance.md.
 
-    results: what docs/performance.json holds: {"speed": [the lines of one size, ...], "memory": [lines]}.
+    results: what docs/performance.json holds: "speed", the lines of each size; "memory", "trees", "rounds", lines.
     """
     sizes: Sequence[Sequence[Line]] = results["speed"]
     first = _measured(sizes[0])
@@ -111,6 +132,10 @@ def page(results: dict[str, Any]) -> str:
     text += DIFFERENCES.format(**_size(first)) + difference_table(first)
     if results["memory"]:
         text += MEMORY + memory_table(results["memory"])
+    if results["trees"]:
+        text += TREES + tree_table(results["trees"])
+    if results["rounds"]:
+        text += ROUNDS + memory_table(results["rounds"])
     return text + REPEAT
 
 

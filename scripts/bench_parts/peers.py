@@ -32,7 +32,7 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 
 from bench_parts.bounds import cores
 from bench_parts.rows import EXPONENT, Rows
-from bench_parts.rules import BUCKET
+from bench_parts.spelling import BUCKET
 from bench_parts.timing import Call, NotTried
 
 Floats = npt.NDArray[np.float32]

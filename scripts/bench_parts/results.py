@@ -22,7 +22,6 @@ NAMES = {
     "flower": "Flower",
     OURS: "Veriflock",
 }
-NOT_BUILT = "not built"
 BOUNDS = "bounds"
 """Stands in a line for the rule where what is timed is no rule."""
 

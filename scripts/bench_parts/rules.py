@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench_parts.rows import Rows
+from bench_parts.spelling import with_radius
 from coordinator.enclave.rules import aggregate
 
 Vector = npt.NDArray[np.int32]
@@ -38,21 +39,11 @@ RULES: tuple[str, ...] = (
 )
 """In the order of the page."""
 
-BUCKET = 2
-"""Rows in a bucket."""
-
-PARAMETERS: Mapping[str, Callable[[Rows], str]] = {
-    "centred-clipping": lambda rows: f"{rows.clip}:1",
-    "clip": lambda rows: f"{rows.clip}",
-    "bucketing": lambda rows: f"{BUCKET}",
-}
-"""What follows a stage's or rule's colon in a spec; centred clipping takes one step, which is the peers' default."""
-
 OPTIONS: Mapping[str, Callable[[Rows], dict[str, Any]]] = {
     "weighted-mean": lambda rows: {"weights": rows.samples},
     "fltrust": lambda rows: {"trusted": rows.units[-1]},
 }
-"""What `aggregate` takes for a rule besides rows and f."""
+"""What `aggregate` takes besides rows and f, by a chain's last step."""
 
 NEIGHBOURS = "n - f - 1 neighbours instead of n - f - 2"
 STEPS = "three steps from zero; here until the weights stand still"
@@ -76,8 +67,7 @@ OTHER_DEFINITION: Mapping[tuple[str, str], str] = {
 
 def spec_of(rule: str, rows: Rows) -> str:
     """The rule as a signed spec names it: `clip+mean` is `clip:57000+mean`."""
-    stages = rule.split("+")
-    return "+".join(f"{stage}:{PARAMETERS[stage](rows)}" if stage in PARAMETERS else stage for stage in stages)
+    return with_radius(rule, rows.clip)
 
 
 def other_definition(rule: str, implementation: str) -> str | None:
@@ -86,6 +76,6 @@ def other_definition(rule: str, implementation: str) -> str | None:
 
 
 def our_aggregate(rule: str, rows: Rows) -> Vector:
-    """(d,) int32, value a * 2**(e - 15).  Raises UnknownNameError where the rule is not built, TooFewCountedError."""
-    options = OPTIONS.get(rule, lambda _: {})(rows)
+    """(d,) int32, value a * 2**(e - 15).  Raises what `aggregate` raises: TooFewCountedError for one."""
+    options = OPTIONS.get(rule.split("+")[-1], lambda _: {})(rows)
     return aggregate(spec_of(rule, rows), rows.units, f=rows.f, **options).aggregate

@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from bench_parts.bounds import bound_calls, cores
-from bench_parts.results import BOUNDS, NOT_BUILT, OURS, Line
+from bench_parts.results import BOUNDS, OURS, Line
 from bench_parts.rows import EXPONENT, Rows, as_floats, make_rows
-from bench_parts.rules import other_definition, our_aggregate
-from bench_parts.timing import Call, Timing, measure
-from protocol.errors import TooFewCountedError, UnknownNameError
+from bench_parts.rules import Vector, other_definition, our_aggregate
+from bench_parts.timing import Call, NotTried, Timing, measure
+from protocol.errors import TooFewCountedError, VeriflockError
 
 LIBRARIES = ("numpy", "llvmlite", "scipy", "torch", "byzfl", "byzpy", "flwr")
 UNIT = 2.0 ** (EXPONENT - 15)
@@ -62,10 +62,8 @@ def speed_lines(*, n: int, f: int, d: int, rules: Sequence[str], ours_only: bool
     for name, timing in measure(bounds, **how).items():
         yield _line(BOUNDS, name, timing) | size
     for rule in rules:
-        calls = _our_call(rule, rows) | ({} if ours_only else peer_calls(rule, rows, floats))
+        calls = {OURS: _our_call(rule, rows)} | ({} if ours_only else peer_calls(rule, rows, floats))
         timings = measure(calls, **how)
-        if OURS not in calls:
-            timings = {OURS: Timing(why_not=NOT_BUILT)} | timings
         for name, timing in timings.items():
             line = _line(rule, name, timing) | size
             if name != OURS and timing.why_not is None:
@@ -73,16 +71,18 @@ def speed_lines(*, n: int, f: int, d: int, rules: Sequence[str], ours_only: bool
             yield line
 
 
-def _our_call(rule: str, rows: Rows) -> Mapping[str, Call]:
-    """Ours, where it is built: a rule that is not says so before it looks at the rows."""
-    few = Rows(f=0, units=rows.units[:, :1], samples=rows.samples, clip=rows.clip)
-    try:
-        our_aggregate(rule, few)
-    except UnknownNameError:
-        return {}
-    except TooFewCountedError:
-        pass
-    return {OURS: Call(run=lambda _: our_aggregate(rule, rows))}
+def _our_call(rule: str, rows: Rows) -> Call:
+    """Ours; what it refuses is not tried, and says why."""
+
+    def run(_: Any) -> Vector:
+        try:
+            return our_aggregate(rule, rows)
+        except TooFewCountedError as error:
+            raise NotTried(f"too few rows: {error.expected} needed") from error
+        except VeriflockError as error:
+            raise NotTried(f"refused: {error}") from error
+
+    return Call(run=run)
 
 
 def _line(rule: str, implementation: str, timing: Timing) -> Line:

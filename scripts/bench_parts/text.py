@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench_parts.results import BOUNDS, NAMES, OURS, PEERS, Comparison, Line, bound_s, comparisons, duration, table
+from bench_parts.spelling import as_typed
 
 
 def text_of(lines: Sequence[Line]) -> str:
@@ -38,13 +39,14 @@ def bounds_of(lines: Sequence[Line]) -> str:
 
 
 def speed_table(lines: Sequence[Line]) -> str:
-    """A row for each rule: ours, how much faster than the fastest peer, every peer."""
+    """A row for each rule: ours, and where there are peers how much faster than the fastest, and each of them."""
     found = comparisons(lines)
     shown = [name for name in PEERS if any(name in comparison.peers for comparison in found)]
-    rows = [
-        [f"`{c.rule}`", cell(c.ours), faster(c), *(cell(c.peers.get(name), best=c.fastest) for name in shown)]
-        for c in found
-    ]
+    rows = [[f"`{as_typed(c.rule)}`", cell(c.ours)] for c in found]
+    if not shown:
+        return table(["rule", NAMES[OURS]], rows)
+    for row, c in zip(rows, found, strict=True):
+        row += [faster(c), *(cell(c.peers.get(name), best=c.fastest) for name in shown)]
     return table(["rule", NAMES[OURS], "faster", *(NAMES[name] for name in shown)], rows)
 
 
@@ -54,7 +56,7 @@ def cell(line: Line | None, best: Line | None = None) -> str:
         return "-"
     if line["seconds"] is None:
         why = str(line["why_not"])
-        return why.removeprefix("did not finish: ").partition(":")[0] if "finish: " in why else why
+        return ":".join(why.split(":")[:2]) if why.startswith("did not finish: ") else why
     return f"**{duration(line['seconds'])}**" if line is best else duration(line["seconds"])
 
 
@@ -72,7 +74,7 @@ def difference_table(lines: Sequence[Line]) -> str:
     """How far every peer's floats are from the exact aggregate; below it, where a peer computes something else."""
     found = [c for c in comparisons(lines) if any(difference(line) for line in c.peers.values())]
     shown = [name for name in PEERS if any(name in c.peers for c in found)]
-    rows = [[f"`{c.rule}`", *(difference(c.peers.get(name)) or "-" for name in shown)] for c in found]
+    rows = [[f"`{as_typed(c.rule)}`", *(difference(c.peers.get(name)) or "-" for name in shown)] for c in found]
     if not found:
         return ""
     text = table(["rule", *(NAMES[name] for name in shown)], rows)
@@ -82,7 +84,7 @@ def difference_table(lines: Sequence[Line]) -> str:
         for name, line in c.peers.items()
         if "other_definition" in line
     }
-    return text + "\n" + "".join(f"- `{rule}`, {peer}: {words}\n" for rule, peer, words in others)
+    return text + "\n" + "".join(f"- `{as_typed(rule)}`, {peer}: {words}\n" for rule, peer, words in others)
 
 
 def difference(line: Line | None) -> str:
@@ -96,16 +98,33 @@ def difference(line: Line | None) -> str:
     return f"{line['difference_units']:.4g} ({line['difference_update_units']:.1g})"
 
 
-def memory_table(lines: Sequence[Line]) -> str:
-    """What a rule takes over its rows."""
+def tree_table(lines: Sequence[Line]) -> str:
+    """What the trees cost beside a flat hash."""
     rows = [
         [
-            f"`{line['rule']}`",
+            line["tree"],
+            line["implementation"],
+            f"{line['n']}",
+            f"{line['d']:,}",
+            duration(line["seconds"]),
+            duration(line["flat_hash_seconds"]),
+            f"{line['ratio']:.2f}",
+        ]
+        for line in lines
+    ]
+    return table(["tree", "hashed by", "n", "d", "time", "flat hash", "ratio"], rows)
+
+
+def memory_table(lines: Sequence[Line]) -> str:
+    """What a rule takes over its rows; a dash where nothing more was taken than before."""
+    rows = [
+        [
+            f"`{as_typed(line['rule'])}`",
             f"{line['n']}",
             f"{line['d']:,}",
             f"{line['rows_bytes'] / 2**30:.2f} GiB",
-            f"{line['peak_bytes'] / 2**30:.2f} GiB",
-            f"{line['ratio']:.2f}",
+            "-" if line["peak_bytes"] is None else f"{line['peak_bytes'] / 2**30:.2f} GiB",
+            "-" if line["ratio"] is None else f"{line['ratio']:.2f}",
             duration(line["seconds"]),
         ]
         for line in lines
