@@ -214,8 +214,8 @@ def is_selecting(rule: Rule) -> bool:
 
 
 def needs_gram(rule: Rule) -> bool:
-    """Whether a round of the rule has a Gram tree."""
-    return rule in (Rule.KRUM, Rule.MULTI_KRUM)
+    """Whether a round of the rule has a Gram tree: those whose choice the ledger can refute by inner products."""
+    return is_selecting(rule)
 
 
 def _needed_by_rule(name: str, f: int, m: int) -> int:

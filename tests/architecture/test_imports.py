@@ -53,7 +53,7 @@ def test_protocol_imports_neither_torch_nor_a_web_framework() -> None:
     assert {name: names for name, names in wrong.items() if names} == {}
 
 
-def test_the_enclave_imports_nothing_heavier_than_numpy_and_cryptography() -> None:
+def test_the_enclaves_own_files_import_nothing_heavier_than_numpy_and_cryptography() -> None:
     allowed = (*sys.stdlib_module_names, "numpy", "cryptography", "protocol", "coordinator")
     enclave = [path for path in modules("coordinator") if is_under(name_of(path), "coordinator.enclave")]
     wrong = {name_of(p): sorted(n for n in imports_of(p) if not is_under(n, *allowed)) for p in enclave}
@@ -81,6 +81,15 @@ def test_torch_is_imported_only_by_trainers_and_the_lab() -> None:
 def test_the_verifier_needs_neither_torch_nor_fastapi_nor_web3() -> None:
     wrong = {name_of(p): sorted(n for n in imports_of(p) if is_under(n, *HEAVY)) for p in modules("verifier")}
     assert {name: names for name, names in wrong.items() if names} == {}
+
+
+@pytest.mark.parametrize(("package", "home"), [("llvmlite", "protocol.native"), ("ray", "coordinator.shards.on_ray")])
+def test_what_makes_code_or_sends_it_is_imported_in_one_place(package: str, home: str) -> None:
+    importers = {
+        name_of(p) for p in modules(*PACKAGES, "veriflock") if any(is_under(n, package) for n in imports_of(p))
+    }
+    assert {name for name in importers if not is_under(name, home)} == set()
+    assert importers
 
 
 def test_scripts_are_imported_by_nobody() -> None:
@@ -151,7 +160,7 @@ def calls_of(path: Path) -> list[ast.Call]:
     return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
 
 
-def test_no_file_uses_pickle() -> None:
+def test_no_file_of_ours_uses_pickle() -> None:
     def allows_pickle(path: Path) -> Iterator[str]:
         for call in calls_of(path):
             allow = {keyword.arg: keyword.value for keyword in call.keywords}.get("allow_pickle")
@@ -162,7 +171,7 @@ def test_no_file_uses_pickle() -> None:
     assert places(PYTHON, allows_pickle) == []
 
 
-def test_only_the_enclaves_loader_runs_text_as_code() -> None:
+def test_only_the_enclaves_loader_runs_python_that_is_text() -> None:
     def find(path: Path) -> Iterator[str]:
         if path == ROOT / "coordinator" / "enclave" / "loader.py":
             return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any
 
@@ -251,3 +252,23 @@ def test_a_column_tree_has_no_root_before_all_its_blocks_and_takes_only_blocks_t
         tree.put(0, np.zeros((16, 1), dtype=trees.TOTALS_DTYPE))
         leaf = sha256(bytes(32)).digest() + sha256(bytes(20)).digest() + bytes(64)
         assert tree.root() == root_of(3, [leaf] * 20)
+
+
+@pytest.mark.skipif(not native.is_available(), reason="no machine code here")
+@pytest.mark.parametrize("cpu", ["x86-64", "x86-64-v3"] if platform.machine() == "x86_64" else [])
+def test_every_processor_gives_the_same_totals_and_root(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    rows = random.integers(-32768, 32768, (11, 5003), dtype=np.int16)
+    aggregate = random.integers(-(2**31), 2**31, 5003, dtype=np.int32)
+    selected, low, high = random.random(11) < 0.7, rows[:6].min(axis=0), rows[:6].max(axis=0)
+    found = []
+    for machine in (HASHLIB, Machine(sha256_text.lanes(), cpu=cpu)):
+        monkeypatch.setattr(kernel, "Code", partial(native.Code, cpu=cpu))
+        monkeypatch.setattr(kernel, "_code", cache(kernel._code.__wrapped__))
+        for module in (trees, merkle):
+            monkeypatch.setattr(module, "hasher", lambda size_bytes, machine=machine: machine)
+        for bounds in ({}, {"low": low, "high": high}):
+            made = account(rows, aggregate, selected=selected, **bounds)
+            last = made.totals
+            found.append((made.root, last.kept.tolist(), last.deviation.tolist(), last.alignment.tolist()))
+    assert found[:2] == found[2:]

@@ -82,14 +82,11 @@ def aggregate(
     points = Points(look=look_at(everything), count=len(everything), extra=len(everything) - len(rows))
     plan = decide(chain, points, f=f, m=m, weights=weights, slots=slots, seed=seed)
     columns = run(plan, everything)
-    selected = np.ones(len(rows), dtype=np.bool_)
-    if plan.selected is not None:
-        selected[:] = [place in plan.selected for place in plan.stands]
     return Aggregation(
         chain=chain,
         plan=plan,
         aggregate=columns.aggregate.astype(np.int32, copy=False),
-        selected=selected,
+        selected=plan.selected_rows(),
         weights=np.zeros(len(rows), dtype=np.uint32) if weights is None else weights.astype(np.uint32),
         low=columns.low,
         high=columns.high,

@@ -100,9 +100,7 @@ def kept_counts(plan: Plan, rows: Sequence[Int16], count: int, leaves: slice) ->
     For plans that rank values; on one thread, so that many leaves can be done on many.
     """
     coordinates = slice(leaves.start * COLUMN_LEAF, min(leaves.stop * COLUMN_LEAF, len(rows[0])))
-    chosen = np.ones(count, dtype=np.bool_)
-    if plan.selected is not None:
-        chosen[:] = [place in plan.selected for place in plan.stands]
+    chosen = plan.selected_rows()
     counts = np.empty((leaves.stop - leaves.start, count), dtype=np.uint8)
     is_large = machine.is_worth_it(rows, slice(0, len(rows[0])))
     for block in blocks(len(rows), coordinates):

@@ -192,6 +192,11 @@ class Plan:
         """Whether every coordinate of a row was kept, or none."""
         return isinstance(self.combination, Weighted)
 
+    def selected_rows(self) -> npt.NDArray[np.bool_]:
+        """(k,) of every counted row, whether a row that the rule chose stands for it; all, where it does not select."""
+        chosen = None if self.selected is None else set(self.selected)
+        return np.array([chosen is None or place in chosen for place in self.stands], dtype=np.bool_)
+
     def transformed(self, block: Block) -> Block:
         """(n, b) rows as they were sent -> (k', b) rows behind the transforms."""
         for transform in self.transforms:

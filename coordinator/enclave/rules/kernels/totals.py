@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from coordinator.enclave.rules.kernels import totals_text
+from coordinator.enclave.rules.kernels.assembly import made_once
 from protocol.errors import LengthError, MalformedError, RangeError
 from protocol.fixedpoint import Int16, Int32, Int64, aggregate_to_int16
 from protocol.native import Code, each
@@ -315,7 +315,7 @@ class _Functions(NamedTuple):
     write: Callable[..., None]
 
 
-@cache
+@made_once
 def _code(way: str) -> _Functions:
     code = Code(totals_text.text(way), optimise=False)
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
