@@ -7,15 +7,19 @@ Must not know:   what any command does.
 from __future__ import annotations
 
 import os
-import re
 import sys
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires, version
 
-import typer
-from rich.console import Console
-from typer.exceptions import TyperException
+try:
+    import re
+    from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, requires, version
 
-from protocol.errors import EXIT_CODES, UnavailableError, VeriflockError
+    import typer
+    from rich.console import Console
+    from typer.exceptions import TyperException
+
+    from protocol.errors import EXIT_CODES, UnavailableError, VeriflockError
+except KeyboardInterrupt:  # these take long enough to be interrupted
+    sys.exit(130)
 
 GROUP = "veriflock.commands"
 INTERRUPTED = 130
@@ -90,14 +94,21 @@ def known_names(error: TyperException) -> list[str]:
 
 
 def run(app: typer.Typer) -> int:
-    """The exit code of a command line.  A known error is one line on standard error; Ctrl-C is 130."""
+    """The exit code of a command line.
+
+    A known error is one line on standard error; Ctrl-C is 130.  A reader who has gone away is 2: what was found is not
+    told to the end.
+    """
     try:
         return int(app(standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
+        return _unread()
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # Rich and Typer make an exit with 1 of it: "refuted"
+            return _unread()
+        raise
     except TyperException as error:
         names = ", ".join(known_names(error))
         _complain(f"{error.message.rstrip('.')}; there are {names}" if names else error.format_message())
@@ -109,7 +120,17 @@ def run(app: typer.Typer) -> int:
 
 def main() -> None:
     """`veriflock`."""
-    sys.exit(run(build(sys.argv[1] if len(sys.argv) > 1 else None)))
+    try:
+        code = run(build(sys.argv[1] if len(sys.argv) > 1 else None))
+    except KeyboardInterrupt:  # while commands are loaded
+        code = INTERRUPTED
+    sys.exit(code)
+
+
+def _unread() -> int:
+    """What is still in the buffer goes nowhere, else the interpreter would complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
 
 
 def _complain(text: str) -> None:

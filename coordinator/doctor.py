@@ -32,6 +32,8 @@ P256VERIFY = "0x0000000000000000000000000000000000000100"
 
 TOOL_TIMEOUT_S = 20.0
 SETUP = "run `make setup` in the source tree"
+OPTIONAL = ("llvmlite", "ray", "GPU")
+"""Parts without which everything works."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ def doctor(
 ) -> None:
     """Say which parts of the environment are there, and how to get what is missing.
 
-    Exits with 0 when everything but a GPU is there, with 2 otherwise.
+    Exits with 0 when everything but what is optional (llvmlite, ray, a GPU) is there, with 2 otherwise.
     """
     if format_ not in ("text", "json"):
         raise typer.BadParameter(f"unknown format {format_}: expected one of text, json")
@@ -65,7 +67,7 @@ def doctor(
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
         _print(findings)
-    if not all(finding.found for finding in findings if finding.part != "GPU"):
+    if not all(finding.found for finding in findings if finding.part not in OPTIONAL):
         raise typer.Exit(2)
 
 
@@ -77,12 +79,18 @@ def examine(rpc: str | None) -> list[Finding]:
         _look("Anvil", "the local chain", lambda: _first_line(str(anvil.find_anvil()), "--version"), SETUP),
         _look("solc", "compiling contracts", _solc, SETUP),
         _look("P256VERIFY", "cheap quote checks on the chain", lambda: _p256verify(rpc), "a chain at Osaka or later"),
-        _distribution("torch", "participants that train with PyTorch", "pip install 'veriflock[participant]'"),
-        _distribution("fastapi", "coordinators", "pip install 'veriflock[coordinator]'"),
-        _distribution("web3", "coordinators and participants", "pip install 'veriflock[coordinator]'"),
-        _distribution("httpx", "verifiers and participants", "pip install 'veriflock[verifier]'"),
-        _look("GPU", "nothing here yet; rules run on the CPU", lambda: _first_line("nvidia-smi", "-L"), "optional"),
+        _distribution("torch", "participants that train with PyTorch", _extra("participant")),
+        _distribution("fastapi", "coordinators", _extra("coordinator")),
+        _distribution("web3", "coordinators and participants", _extra("coordinator")),
+        _distribution("httpx", "verifiers and participants", _extra("verifier")),
+        _distribution("llvmlite", "rules in machine code; NumPy else, same bits", f"optional: {_extra('fast')}"),
+        _distribution("ray", "`veriflock aggregate` on many machines", f"optional: {_extra('ray')}"),
+        _look("GPU", "lab/gpu.py: rules on a GPU, same bits", lambda: _first_line("nvidia-smi", "-L"), "optional"),
     ]
+
+
+def _extra(name: str) -> str:
+    return f"in the source tree: pip install '.[{name}]'"
 
 
 def _look(part: str, needed_for: str, look: Callable[[], str], next_step: str) -> Finding:

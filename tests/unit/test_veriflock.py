@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 
 import veriflock
-from coordinator.doctor import examine
+from coordinator import doctor
+from coordinator.doctor import OPTIONAL, Finding, examine
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUOTE = ROOT / "tests" / "vectors" / "quotes" / "tdx_quote"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -46,6 +54,83 @@ def test_one_command_alone_is_still_a_command(
 ) -> None:
     assert run(monkeypatch, "version") == 0
     assert capsys.readouterr().out == version("veriflock") + "\n"
+
+
+@pytest.mark.parametrize("words", [("version",), ("quote", "inspect", str(QUOTE))])
+def test_a_reader_who_went_away_is_no_refutation(words: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "veriflock", *words]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=ROOT, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (2, b"")
+
+
+def test_an_exit_with_another_reason_stays_one() -> None:
+    def leave(**_: object) -> None:
+        raise SystemExit(1)
+
+    with pytest.raises(SystemExit) as left:
+        veriflock.run(leave)  # type: ignore[arg-type]
+    assert left.value.code == 1
+
+
+def test_ctrl_c_while_commands_are_loaded_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str | None) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(veriflock, "build", interrupted)
+    with pytest.raises(SystemExit) as left:
+        veriflock.main()
+    assert left.value.code == 130
+
+
+@pytest.mark.parametrize("module", ["importlib.metadata", "typer", "protocol.errors"])
+def test_ctrl_c_while_the_program_starts_is_no_traceback(module: str) -> None:
+    code = f"""
+import sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            raise KeyboardInterrupt
+sys.modules.pop({module!r}, None)
+sys.meta_path.insert(0, Interrupted())
+import veriflock
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(("missing", "code"), [(OPTIONAL, 0), (("llvmlite", "httpx"), 2)])
+def test_what_is_optional_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: tuple[str, ...], code: int
+) -> None:
+    found = [Finding(part=part, found=False, needed_for="", says="") for part in missing]
+    monkeypatch.setattr(doctor, "examine", lambda _: found)
+    assert run(monkeypatch, "doctor", "--format", "json") == code
+    assert [part["part"] for part in json.loads(capsys.readouterr().out)] == list(missing)
+
+
+def test_the_doctor_names_the_extra_of_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", nothing)
+    monkeypatch.setattr(
+        doctor, "_look", lambda part, needed_for, *_: Finding(part=part, found=True, needed_for="", says="")
+    )
+    missing = {finding.part: finding.next_step for finding in examine(None) if not finding.found}
+    assert missing == {
+        "torch": "in the source tree: pip install '.[participant]'",
+        "fastapi": "in the source tree: pip install '.[coordinator]'",
+        "web3": "in the source tree: pip install '.[coordinator]'",
+        "httpx": "in the source tree: pip install '.[verifier]'",
+        "llvmlite": "optional: in the source tree: pip install '.[fast]'",
+        "ray": "optional: in the source tree: pip install '.[ray]'",
+    }
 
 
 def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
