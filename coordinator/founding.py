@@ -17,7 +17,7 @@ from typing import Any
 from protocol import rulebook
 from protocol.charter import Charter, parse_charter
 from protocol.encoding import Fields
-from protocol.errors import EncodingError, LengthError, RangeError, UnavailableError, UnknownNameError
+from protocol.errors import EncodingError, LengthError, PolicyError, RangeError, UnavailableError, UnknownNameError
 from protocol.fixedpoint import decode_model
 from protocol.keys import Address, parse_address
 from protocol.terms import Terms
@@ -35,10 +35,10 @@ minimum_bond_wei = "1000000000000000000"
 delay_s = 86400                   # from a proposal that adds something to its execution
 
 [terms]                           # of every round from 1 on, until the consortium votes for others
-rule = "trimmed-mean"             # mean, weighted-mean, median, trimmed-mean, krum, multi-krum
+rule = "trimmed-mean"             # a rule, or stages and a rule: docs/rules.md
 f = 2                             # liars tolerated
 m = 0                             # multi-krum only; 0 means k - f
-min_counted = 5
+min_counted = 5                   # fewest updates with which a round counts
 exponent = -14
 norm_bound = 0                    # largest squared norm admitted; 0 for none
 weight_cap = 10000
@@ -137,7 +137,10 @@ def read_terms(path: Path, dimension: int) -> Terms:
 
 
 def parse_terms(values: Mapping[str, Any], dimension: int) -> Terms:
-    """The terms in a table; the rule and the disclosure go by name, money is text in wei."""
+    """The terms in a table; the rule and the disclosure go by name, money is text in wei.
+
+    Raises: MalformedError's leaves, PolicyError (a rule that no enclave takes).
+    """
     fields = Fields(values, "terms")
     rule = fields.text("rule")
     disclosure = fields.text("disclosure")
@@ -165,7 +168,19 @@ def parse_terms(values: Mapping[str, Any], dimension: int) -> Terms:
         windows=windows,
     )
     fields.done()
+    _check_rule(terms)
     return terms
+
+
+def _check_rule(terms: Terms) -> None:
+    """What every enclave refuses, and the ledger can't: it doesn't know the condition of a chain of number 0."""
+    chain = rulebook.chain_of(terms)
+    if chain.rule.name == "fltrust":
+        raise PolicyError("terms.rule", expected="a rule without a trusted row, which no round has", actual=str(chain))
+    needed = chain.minimum_counted(f=terms.f, m=terms.m)
+    if terms.rule == rulebook.Rule.REPLAY and terms.min_counted < needed:
+        what = f"terms.min_counted for {chain} with f = {terms.f}"
+        raise RangeError(what, expected=f"at least {needed}", actual=terms.min_counted)
 
 
 def _member(value: object) -> Member:

@@ -13,7 +13,7 @@ from participant.attacks import ATTACKS, parse_attack
 from participant.splits import parse_split
 from participant.trainers import DEFAULT_TRAINER, trainer_class
 from protocol import rulebook
-from protocol.errors import RangeError, UnknownNameError
+from protocol.errors import PolicyError, RangeError, UnknownNameError
 
 SOFTMAX_TRAINER = "participant.trainers.softmax:SoftmaxTrainer"
 
@@ -68,7 +68,11 @@ class Options:
             raise RangeError("--seed", expected="0 to 2**32 - 1", actual=self.seed)
         if self.dataset not in data.names():
             raise UnknownNameError("dataset", known=data.names(), actual=self.dataset)
-        needed = rulebook.parse_chain(self.rule).minimum_counted(f=self.byzantine, m=0)
+        chain = rulebook.parse_chain(self.rule)
+        chain.encode()
+        if chain.rule.name == "fltrust":
+            raise PolicyError("--rule", expected="a rule without a trusted row, which no round has", actual=self.rule)
+        needed = chain.minimum_counted(f=self.byzantine, m=0)
         if self.participants < needed:
             what = f"--participants for {self.rule} with --byzantine {self.byzantine}"
             raise RangeError(what, expected=f"at least {needed}", actual=self.participants)
