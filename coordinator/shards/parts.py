@@ -30,8 +30,8 @@ from protocol.native.sha256 import hasher
 from protocol.rulebook import Chain
 from protocol.trees import COLUMN_LEAF, GRAM_CHUNK, KIND_GRAM, Totals, column_root
 
-_BLOCK_ELEMENTS = 1 << 22
-"""Elements of a block over all rows: its totals and leaves are in memory at the same time, about 100 MiB."""
+_BLOCK_ELEMENTS = 1 << 24
+"""Elements of a block over all rows, more than half of which it has: enough for machine code, and its totals small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
