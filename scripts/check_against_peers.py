@@ -27,6 +27,18 @@ from bench_parts.peers import BYZFL
 FILE = Path(__file__).resolve().parent.parent / "tests" / "vectors" / "peers" / "byzfl.json"
 Floats = npt.NDArray[np.float64]
 
+WIDE: dict[str, Any] = {"shape": [11, 10_000], "times": [7919, 6007, 31], "modulus": 2039, "over": 1024}
+"""A matrix too large to write down, of multiples of 2**-10: nothing of it is lost by rounding."""
+SEEN = (0, 1, 4999, 9999)
+"""Its columns whose values are."""
+
+
+def wide() -> Floats:
+    """Row i, column j: (7919 i + 6007 j + 31 i j) modulo 2039, less 1019, over 1024."""
+    i, j = np.indices(WIDE["shape"])
+    a, b, c = WIDE["times"]
+    return ((a * i + b * j + c * i * j) % WIDE["modulus"] - WIDE["modulus"] // 2) / WIDE["over"]
+
 
 def matrices() -> dict[str, Floats]:
     """By name; seeds and constants are arbitrary."""
@@ -36,6 +48,7 @@ def matrices() -> dict[str, Floats]:
         "spread": draw.normal(size=(11, 6)),
         "attacked": np.concatenate([near, -4 + 0.3 * draw.normal(size=(3, 6))]),
         "line": np.array([[0.0], [1.0], [2.0], [4.5], [9.0]]),
+        "wide": wide(),
     }
 
 
@@ -60,6 +73,8 @@ CASES: tuple[tuple[str, str, dict[str, Any], tuple[tuple[str, dict[str, Any]], .
     ("spread", "centred-clipping:1.5:1", {}, (("CenteredClipping", {"L": 1, "tau": 1.5}),)),
     ("spread", "centred-clipping:0.3:5", {}, (("CenteredClipping", {"L": 5, "tau": 0.3}),)),
     ("attacked", "centred-clipping:2:3", {}, (("CenteredClipping", {"L": 3, "tau": 2.0}),)),
+    ("wide", "centred-clipping:0.0625:3", {}, (("CenteredClipping", {"L": 3, "tau": 0.0625}),)),
+    ("wide", "clip:2+mean", {}, (("Clipping", {"c": 2.0}), ("Average", {}))),
     ("spread", "clip:2+mean", {}, (("Clipping", {"c": 2.0}), ("Average", {}))),
     ("attacked", "clip:2.25+trimmed-mean", {"f": 3}, (("Clipping", {"c": 2.25}), ("TrMean", {"f": 3}))),
     ("spread", "arc+mean", {"f": 3}, (("ARC", {"f": 3}), ("Average", {}))),
@@ -72,11 +87,11 @@ CASES: tuple[tuple[str, str, dict[str, Any], tuple[tuple[str, dict[str, Any]], .
 
 
 def result(matrix: Floats, steps: tuple[tuple[str, dict[str, Any]], ...]) -> list[float]:
-    """ByzFL's (d,): a class's object for each step, called on what the step before returned."""
+    """ByzFL's (d,), of the wide matrix some: a class's object for each step, called on what the one before returned."""
     values = matrix.copy()  # Clipping and ARC write into what they get
     for name, arguments in steps:
         values = getattr(BYZFL, name)(**arguments)(values)
-    return [float(value) for value in values]
+    return [float(value) for value in (values if matrix.shape[1] < 100 else values[list(SEEN)])]
 
 
 def text() -> str:
@@ -89,9 +104,11 @@ def text() -> str:
         for name, chain, ours, theirs in CASES
     ]
     source = f"ByzFL {version('byzfl')} with NumPy {np.__version__}, binary64; scripts/check_against_peers.py"
-    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(matrix.tolist())}" for name, matrix in given.items())
+    matrices_ = {name: matrix.tolist() for name, matrix in given.items() if name != "wide"} | {"wide": WIDE}
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(matrix)}" for name, matrix in matrices_.items())
     cases = ",\n".join(lines)
-    return f'{{"source": {json.dumps(source)},\n"matrices": {{\n{rows}\n}},\n"cases": [\n{cases}\n]}}\n'
+    head = f'"source": {json.dumps(source)},\n"columns of wide": {json.dumps(SEEN)}'
+    return f'{{{head},\n"matrices": {{\n{rows}\n}},\n"cases": [\n{cases}\n]}}\n'
 
 
 def main() -> int:

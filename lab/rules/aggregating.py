@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import frexp, ldexp
+from math import frexp, inf, lcm, ldexp
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -40,9 +40,15 @@ middle row's largest value has 64 units or more, so that rounding takes less tha
 _UNDECIDING = frozenset({"mean", "weighted-mean", "median", "trimmed-mean", "bucketing"})
 """Steps that compare nothing, or only ranks: what moves every value by h at most moves their result by h at most."""
 
+_WEIGHING = frozenset({"geometric-median", "centred-clipping", "fltrust"})
+"""Rules whose weights come from distances, and are rounded."""
+
 _USING_F = frozenset({"arc", "nnm", "trimmed-mean", "meamed", "krum", "multi-krum", "bulyan", "mda"})
 _WITH_RADIUS = ("clip", "centred-clipping")
 _MOST_UNITS = (1 << 31) - 1
+_CLIPPED = 2.5
+"""Units by which a clipped value can be off: the product and the radius are rounded by one at most, and the factor by
+2**-16 of a value of up to 2**15 units; the length, rounded down, makes up for some of that, by one unit at most."""
 _HEADROOM = 3
 """Bits that the exponent which an error proposes leaves above the middle row."""
 _RADIUS = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
@@ -77,7 +83,8 @@ class Explained(Generic[A]):
     """Of every row, the share of its coordinates that the rule kept (docs/rules.md)."""
 
     bound: float
-    """No coordinate of the aggregate is farther than this from what the same decisions make of the floats."""
+    """No coordinate of the aggregate is farther than this from what the same decisions make of the floats.  Weights
+    and clipping factors are decided as real numbers, by the rounded rows: that they are rounded then is in it."""
 
     decides: bool
     """Whether there are decisions: rows, neighbours, weights, clipping factors, Meamed's values are chosen by
@@ -89,12 +96,12 @@ def aggregate(
     matrix: A | Sequence[A],
     *,
     f: int | None = None,
-    m: int = 0,
+    m: int | None = None,
     weights: Weights | None = None,
     centre: A | None = None,
     trusted: A | None = None,
     exponent: int | None = None,
-    seed: int | bytes = 0,
+    seed: int | bytes | None = None,
 ) -> A:
     """Apply a chain to floats: quantise, aggregate exactly, return floats.
 
@@ -102,13 +109,13 @@ def aggregate(
               `centred-clipping:0.1:3`.  Radii are in the unit of the matrix.
     matrix:   (n, d) floats or n vectors of d: NumPy (float16, float32, float64) or PyTorch (bfloat16 too), any device.
     f:        how many liars the chain is to tolerate; needed where a step uses it.
-    m:        how many rows multi-krum takes; 0: n - f.
+    m:        how many rows multi-krum takes; None: n - f.
     weights:  (n,) whole numbers from 1 to 2**24 - 1, for weighted-mean.
     centre:   (d,) from where centred-clipping starts; None: zeros.
     trusted:  (d,) fltrust's own update.
     exponent: values are rounded to multiples of 2**exponent, up to 32767 of them; None: the finest with which no value
               is cut, which a robust chain refuses where one row is over 512 times as large as the middle one.
-    seed:     what bucketing draws its order from: a whole number, or the 32 bytes of a round's.
+    seed:     what bucketing draws its order from, and needs: a whole number, or the 32 bytes of a round's.
     returns:  (d,) of the kind, dtype and device of the matrix, which is not changed; it has no gradient.
 
     Raises: MalformedError, LengthError, RangeError, UnknownNameError, TooFewCountedError (with the bound).
@@ -123,12 +130,12 @@ def explain(
     matrix: A | Sequence[A],
     *,
     f: int | None = None,
-    m: int = 0,
+    m: int | None = None,
     weights: Weights | None = None,
     centre: A | None = None,
     trusted: A | None = None,
     exponent: int | None = None,
-    seed: int | bytes = 0,
+    seed: int | bytes | None = None,
 ) -> Explained[A]:
     """The same as `aggregate`, with what quantisation cost and what was kept of which row."""
     work: _Work = _work(chain, matrix, f, m, weights, centre, trusted, exponent, seed)
@@ -164,6 +171,8 @@ class _Work:
     """The rows, and the rule's further one behind them."""
     integers: Int16
     """The same, rounded."""
+    scale: int
+    """What the stages multiply a value by."""
     result: Aggregation
 
 
@@ -171,12 +180,12 @@ def _work(
     text: str,
     matrix: object,
     f: int | None,
-    m: int,
+    m: int | None,
     weights: Weights | None,
     centre: object | None,
     trusted: object | None,
     exponent: int | None,
-    seed: int | bytes,
+    seed: int | bytes | None,
 ) -> _Work:
     """One aggregation."""
     vectors = read(matrix)
@@ -186,7 +195,8 @@ def _work(
     chosen = exponent is None
     if exponent is None:
         exponent = finest(max(*vectors.magnitudes, *(row.magnitudes[0] for row in further.values()), 0.0))
-    check_exponent(_whole("exponent", exponent))
+    exponent = _whole("exponent", exponent)
+    check_exponent(exponent)
     chain = parse_chain(_in_units(text, exponent))
     f = _liars(chain, f)
     if chosen and (chain.stages or chain.rule.name not in ("mean", "weighted-mean")):
@@ -196,39 +206,46 @@ def _work(
         chain,
         integers[: len(vectors.rows)],
         f=f,
-        m=_whole("m", m),
+        m=_taken(chain, m),
         weights=None if weights is None else whole_numbers(weights, what="weights"),
-        seed=_seed(seed),
+        seed=_seed(chain, seed),
         **dict(zip(further, integers[len(vectors.rows) :], strict=True)),
     )
     _check_ends(result, exponent)
-    return _Work(vectors=vectors, exponent=exponent, floats=floats, integers=integers, result=result)
+    scale = _scale(chain, len(vectors.rows), f)
+    return _Work(vectors=vectors, exponent=exponent, floats=floats, integers=integers, scale=scale, result=result)
 
 
 def _bound(work: _Work, error: float) -> float:
     """How far the aggregate can be from what its plan makes of the floats, coordinate by coordinate.
 
-    Sums of rows with weights that add up to one, and ranks, take an error of h to one of h.  A clipping stage and the
-    aggregate itself are rounded down, by less than one of their units.
+    Sums of rows with weights that add up to one, and ranks, take an error of h to one of h.  Every weight that comes
+    from distances is rounded down, and what is missing may be given to one of them: n of their units times the range
+    of the values.  The aggregate itself is rounded down.
 
     error: the largest that rounding made.
     """
     plan, unit = work.result.plan, 2.0**work.exponent
     clips = sum(isinstance(step, Scaled) for step in plan.transforms)
-    share = 1.0
+    share, missing = 1.0, 0.0
     if isinstance(plan.combination, Weighted):
         total = sum(plan.combination.weights) << plan.combination.shift
-        share = total * work.result.scale / (plan.combination.divisor << FRACTION_BITS)
-    return share * (error + clips * unit) + ldexp(unit, -FRACTION_BITS)
+        whole = plan.combination.divisor << FRACTION_BITS
+        share = total * work.result.scale / whole
+        if work.result.chain.rule.name in _WEIGHING:
+            missing = len(work.integers) * work.scale / whole
+    values = 2 * max(int(work.integers.max()), -int(work.integers.min())) * unit
+    return (share + missing) * (error + clips * _CLIPPED * unit) + missing * values + ldexp(unit, -FRACTION_BITS)
 
 
 def _check_middle(magnitudes: Sequence[float], trusted: Vectors | None) -> None:
     """Whether an exponent for the largest row leaves the middle one, or the trusted one, enough of its digits.
 
-    Else one row, a liar's perhaps, would round all others to zero.
+    Else one row, a liar's perhaps, would round all others to zero.  Rows of zeros have no digits to lose.
     """
-    name = "middle row's" if trusted is None else "trusted row's"
-    middle = trusted.magnitudes[0] if trusted else sorted(magnitudes)[(len(magnitudes) - 1) // 2]
+    name, given = ("middle row's", magnitudes) if trusted is None else ("trusted row's", trusted.magnitudes)
+    ordered = sorted(filter(None, given)) or [0.0]
+    middle = ordered[(len(ordered) - 1) // 2]
     largest = max(magnitudes)
     if 0.0 < middle < largest / MOST_TIMES_THE_MIDDLE:
         expected = (
@@ -261,8 +278,10 @@ def _one(row: object, name: str, vectors: Vectors) -> Vectors:
     return found
 
 
-def _in_units(text: str, exponent: int) -> str:
+def _in_units(text: object, exponent: int) -> str:
     """The chain with every radius as a whole number of units."""
+    if not isinstance(text, str):
+        raise MalformedError("chain", expected="a text such as nnm+krum", actual=repr(text))
     steps = []
     for step in text.split("+"):
         name, *numbers = step.split(":")
@@ -277,7 +296,7 @@ def _radius(name: str, text: str, exponent: int) -> str:
     if not _RADIUS.fullmatch(text):
         raise EncodingError(f"radius of {name}", expected="a decimal number such as 0.5 or 2e-3", actual=text)
     radius = float(text)
-    if frexp(radius)[1] - exponent > 31:
+    if radius == inf or frexp(radius)[1] - exponent > 31:
         return str(_MOST_UNITS)
     units = round(ldexp(radius, -exponent))
     if not units:
@@ -295,13 +314,40 @@ def _liars(chain: Chain, f: int | None) -> int:
     return 0
 
 
+def _taken(chain: Chain, m: int | None) -> int:
+    """m, for the one rule that has it; 0 stands for n - f."""
+    if m is None:
+        return 0
+    if chain.rule.name != "multi-krum":
+        raise MalformedError(f"m of {chain.rule.name}", expected="none: it is multi-krum's", actual=repr(m))
+    return _whole("m", m)
+
+
+def _scale(chain: Chain, rows: int, f: int) -> int:
+    """What the stages multiply a value by: docs/rules.md, a chain."""
+    scale = 1
+    for stage in chain.stages:
+        if stage.name == "bucketing":
+            (s,) = stage.numbers
+            scale *= lcm(*(min(s, rows - start) for start in range(0, rows, s)))
+            rows = -(-rows // s)
+        elif stage.name == "nnm":
+            scale *= rows - f
+    return scale
+
+
 def _whole(name: str, value: object) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise MalformedError(name, expected="a whole number", actual=repr(value))
     return int(value)
 
 
-def _seed(seed: int | bytes) -> bytes:
+def _seed(chain: Chain, seed: int | bytes | None) -> bytes:
+    """32 bytes; they must be said where rows are put into a drawn order."""
+    if seed is None:
+        if any(stage.name == "bucketing" for stage in chain.stages):
+            raise MalformedError("seed of bucketing", expected="a whole number or the seed of a round", actual="none")
+        return bytes(32)
     if isinstance(seed, bytes):
         if len(seed) != 32:
             raise LengthError("bytes of the seed", expected=32, actual=len(seed))

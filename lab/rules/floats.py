@@ -151,10 +151,20 @@ def values_of(aggregate: Int32, exponent: int) -> Float64:
 
 
 def whole_numbers(values: object, *, what: str) -> npt.NDArray[np.int64]:
-    """(k,) integers of a list, an array or a tensor, as int64.  Raises MalformedError for anything but integers."""
-    array = _on_host(values) if _is_tensor(values) else np.asarray(values)
+    """(k,) integers of a list, an array or a tensor, as int64.
+
+    Raises: MalformedError (anything but integers), RangeError (2**63 or more).
+    """
+    if _is_tensor(values):
+        _check_has_numbers(values, what)
+    try:
+        array = _on_host(values) if _is_tensor(values) else np.asarray(values)
+    except ValueError as error:  # lists in it that differ in length
+        raise MalformedError(what, expected="whole numbers", actual=type(values).__name__) from error
     if array.dtype.kind not in "iu":
         raise MalformedError(what, expected="whole numbers", actual=array.dtype)
+    if array.size and int(array.max()) > np.iinfo(np.int64).max:
+        raise RangeError(what, expected="below 2**63", actual=int(array.max()))
     return array.astype(np.int64)
 
 
@@ -168,8 +178,8 @@ def _check_kind(part: Any, first: Any, what: str) -> None:
     if not _is_tensor(part) and type(part) not in (np.ndarray, np.memmap):
         expected = "an array or a tensor of floats, or a list of vectors that are"
         raise MalformedError(what, expected=expected, actual=type(part).__name__)
-    if _is_tensor(part) and str(part.layout) != "torch.strided":
-        raise MalformedError(f"layout of {what}", expected="torch.strided", actual=part.layout)
+    if _is_tensor(part):
+        _check_has_numbers(part, what)
     dtype = str(part.dtype).removeprefix("torch.")
     if dtype not in _DTYPES:  # nor another order of bytes
         raise MalformedError(f"numbers of {what}", expected=f"one of {', '.join(_DTYPES)}", actual=dtype)
@@ -179,12 +189,21 @@ def _check_kind(part: Any, first: Any, what: str) -> None:
             raise MalformedError(f"{name} of {what}", expected=expected, actual=getattr(part, name))
 
 
+def _check_has_numbers(tensor: Any, what: str) -> None:
+    """Whether it lies anywhere, every number of it, one after the other."""
+    if tensor.is_nested or str(tensor.layout) != "torch.strided":
+        actual = "nested" if tensor.is_nested else tensor.layout
+        raise MalformedError(f"layout of {what}", expected="torch.strided", actual=actual)
+    if tensor.is_meta:
+        raise MalformedError(f"device of {what}", expected="one that holds numbers", actual="meta")
+
+
 def _on_host(value: Any) -> npt.NDArray[Any]:
     """The same numbers as a NumPy array; bfloat16, which NumPy lacks, as float32."""
     if not _is_tensor(value):
         array: npt.NDArray[Any] = value
         return array
-    near = value.detach().cpu()
+    near = value.detach().cpu().resolve_neg().resolve_conj()
     tensor: npt.NDArray[Any] = (near.float() if str(near.dtype) == "torch.bfloat16" else near).numpy()
     return tensor
 
