@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +22,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.shards import LocalRunner, Recomputed, RowFiles, Runner, open_rows, ray_runner, recompute
+from coordinator.shards import LocalRunner, Recomputed, RowFiles, Runner, open_round, open_rows, ray_runner, recompute
+from coordinator.shards.rows import MAX_SLOT
 from protocol.errors import MalformedError
-from protocol.fixedpoint import Int64
+from protocol.fixedpoint import Int32, Int64
 from protocol.hashing import sha256
-from protocol.rulebook import Chain, parse_chain
+from protocol.rulebook import MAX_WEIGHT_CAP, Chain, parse_chain
 
 ENGINES = ("local", "ray")
+DEFAULT_TIMEOUT_S = 3600.0
+UINT16 = (1 << 16) - 1
+"""f and m are no larger in a spec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +50,24 @@ class Asked:
 
 def aggregate(
     rows: Annotated[
-        Path, typer.Argument(help="A .npy with an int16 matrix, or a folder with a file for every row, by slot.")
+        Path | None,
+        typer.Argument(help="A .npy with an int16 matrix, or a folder with a file for every row: 3.npy is of slot 3."),
+    ] = None,
+    *,
+    rule: Annotated[
+        str, typer.Option(help="A rule, or stages and a rule: median, nnm+krum. docs/rules.md has all of them.")
     ],
-    rule: Annotated[str, typer.Option(help="A chain, such as trimmed-mean or nnm+krum.")],
-    f: Annotated[int, typer.Option("--f", min=0, help="How many liars the rule is to tolerate.")],
-    m: Annotated[int, typer.Option("--m", min=0, help="Rows that multi-krum takes; 0: all but f.")] = 0,
+    f: Annotated[int, typer.Option("--f", min=0, max=UINT16, help="How many liars the rule is to tolerate.")],
+    m: Annotated[
+        int | None, typer.Option("--m", min=0, max=UINT16, help="Rows that multi-krum takes; 0: all but f, as without.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Rows and slots of a run folder's round, instead of ROWS.")] = None,
+    round_id: Annotated[int | None, typer.Option("--round", min=0, help="Which round of --run.")] = None,
     weights: Annotated[
         str | None, typer.Option(help="For weighted-mean: every row's samples, capped, with commas between.")
     ] = None,
     slots: Annotated[
-        str | None, typer.Option(help="The rows' slots, ascending, with commas between; else 0, 1, 2 and so on.")
+        str | None, typer.Option(help="Slots of rows that don't say theirs, ascending, with commas; else 0, 1, 2, ...")
     ] = None,
     seed: Annotated[str | None, typer.Option(help="For bucketing: the round's seed, 64 hexadecimal digits.")] = None,
     engine: Annotated[str, typer.Option(help="local, or ray: on several processes or machines.")] = "local",
@@ -61,50 +75,119 @@ def aggregate(
         int | None, typer.Option(min=1, help="With ray: parts worked on at once; else one for every processor.")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(help="With ray: address of a cluster that sees the rows; else one is started here.")
+        str | None, typer.Option(help="With ray: HOST:PORT of a cluster that sees the rows; else one is started here.")
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout", min=1, help="With ray: seconds for all of it.")] = 3600,
-    out: Annotated[Path | None, typer.Option(help="Write the aggregate there, as a .npy of int32.")] = None,
+    timeout_s: Annotated[
+        float | None, typer.Option("--timeout", min=1, help="With ray: seconds for all of it; else 3600.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the aggregate there, as a .npy of int32. Nothing may be there yet.")
+    ] = None,
     format_: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
 ) -> None:
     """Recompute what a result says of a round from its counted rows: roots, aggregate, and every row's totals.
 
     The bits are the same with any engine and any number of workers.
+    On a round: docs/aggregate.md.
+
+    Rules: mean, weighted-mean, median, trimmed-mean, meamed, krum,
+    multi-krum, bulyan, mda, geometric-median, centred-clipping:T.
+    Stages before one: clip:C, arc, bucketing:S, nnm.
+
+    Exit code 0: computed. 1: no round has such rows, or this rule for them.
+    2: wrong options, or it could not compute.
     """
     for option, value, known in (("--format", format_, ("text", "json")), ("--engine", engine, ENGINES)):
         if value not in known:
             raise typer.BadParameter(f"expected {' or '.join(known)}", param_hint=option)
-    if engine == "local" and (workers, cluster) != (None, None):
-        raise typer.BadParameter("--workers and --cluster are for --engine ray")
-    chain = parse_chain(rule)
-    if seed is None and "bucketing" in (stage.name for stage in chain.stages):
-        raise typer.BadParameter("bucketing needs the round's seed", param_hint="--seed")
-    found = open_rows(rows)
-    at = tuple(range(found.count)) if slots is None else _numbers(slots, "--slots", found.count)
+    if engine == "local" and (workers, cluster, timeout_s) != (None, None, None):
+        raise typer.BadParameter("--workers, --cluster and --timeout are for --engine ray")
+    chain = _chain(rule, f, m, weights, seed)
+    if out is not None:
+        _check_out(out)
+    found = _open(rows, run, round_id)
     asked = Asked(
-        rows=found, chain=chain, f=f, m=m, slots=at, engine=engine, workers=_workers(workers) if engine == "ray" else 1
+        rows=found,
+        chain=chain,
+        f=f,
+        m=m or 0,
+        slots=_slots(found, slots),
+        engine=engine,
+        workers=_workers(workers) if engine == "ray" else 1,
     )
+    weighing = None if weights is None else _weights(weights, found.count)
     before = time.monotonic()
-    with _runner(asked, cluster, timeout_s) as runner:
+    with _runner(asked, cluster, timeout_s or DEFAULT_TIMEOUT_S) as runner:
         made = recompute(
             found,
             chain,
             f=f,
-            m=m,
-            weights=None if weights is None else _weights(weights, found.count),
-            slots=at,
+            m=asked.m,
+            weights=weighing,
+            slots=asked.slots,
             seed=bytes(32) if seed is None else _digest(seed),
             runner=runner,
         )
-    seconds = time.monotonic() - before
-    if out is not None:
-        with out.open("wb") as file:
-            np.save(file, made.aggregate, allow_pickle=False)
-    said = _said(asked, made, seconds)
-    if format_ == "json":
-        typer.echo(json.dumps(said, indent=2))
-    else:
-        _print(said)
+    said = _said(asked, made, time.monotonic() - before)
+    try:  # a file that can't be written must not lose what was computed, nor a reader that went away the file
+        if format_ == "json":
+            typer.echo(json.dumps(said, indent=2))
+        else:
+            _print(said)
+    finally:
+        if out is not None:
+            _write(out, made.aggregate)
+
+
+def _chain(rule: str, f: int, m: int | None, weights: str | None, seed: str | None) -> Chain:
+    """The chain, which takes the options that were given and no others."""
+    try:
+        chain = parse_chain(rule)
+        chain.minimum_counted(f=f, m=m or 0)
+    except MalformedError as error:
+        raise typer.BadParameter(str(error), param_hint="--rule") from error
+    if chain.rule.name == "fltrust":
+        raise typer.BadParameter("a round has no trusted row, which fltrust needs", param_hint="--rule")
+    if m is not None and chain.rule.name != "multi-krum":
+        raise typer.BadParameter(f"{chain} takes none; it is for multi-krum", param_hint="--m")
+    is_bucketing = "bucketing" in (stage.name for stage in chain.stages)
+    for option, given, wanted, says in (
+        ("--weights", weights, chain.is_weighted, "every row's weight"),
+        ("--seed", seed, is_bucketing, "the round's seed"),
+    ):
+        if wanted and given is None:
+            raise typer.BadParameter(f"{chain} needs {says}", param_hint=option)
+        if given is not None and not wanted:
+            raise typer.BadParameter(f"{chain} takes none", param_hint=option)
+    return chain
+
+
+def _open(rows: Path | None, run: Path | None, round_id: int | None) -> RowFiles:
+    """From the one place or the other."""
+    if rows is not None and (run, round_id) == (None, None):
+        return open_rows(rows)
+    if rows is None and run is not None and round_id is not None:
+        return open_round(run, round_id)
+    raise typer.BadParameter("give ROWS, or --run and --round")
+
+
+def _check_out(out: Path) -> None:
+    """Before hours of work: whether the file can be written, and nothing is there."""
+    if os.path.lexists(out):
+        raise typer.BadParameter(f"{out} is there already", param_hint="--out")
+    if not os.access(out.parent, os.W_OK | os.X_OK) or not out.parent.is_dir():
+        raise typer.BadParameter(f"{out.parent} is no folder that can be written to", param_hint="--out")
+
+
+def _write(out: Path, values: Int32) -> None:
+    """The whole file or none, under its name."""
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            np.save(file, values, allow_pickle=False)
+        temporary.rename(out)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _runner(asked: Asked, cluster: str | None, timeout_s: float) -> AbstractContextManager[Runner]:
@@ -165,17 +248,33 @@ def _workers(asked: int | None) -> int:
     return asked or os.cpu_count() or 1
 
 
+def _slots(rows: RowFiles, text: str | None) -> tuple[int, ...]:
+    """What the rows say, or the option, or 0, 1, 2 and so on."""
+    if text is None:
+        return rows.slots or tuple(range(rows.count))
+    if rows.slots is not None:
+        raise typer.BadParameter("these rows say their slots themselves", param_hint="--slots")
+    slots = _numbers(text, "--slots", rows.count, range(MAX_SLOT + 1))
+    if any(a >= b for a, b in pairwise(slots)):
+        raise typer.BadParameter("expected ascending numbers, none of them twice", param_hint="--slots")
+    return slots
+
+
 def _weights(text: str, count: int) -> Int64:
-    return np.array(_numbers(text, "--weights", count), dtype=np.int64)
+    return np.array(_numbers(text, "--weights", count, range(1, MAX_WEIGHT_CAP + 1)), dtype=np.int64)
 
 
-def _numbers(text: str, option: str, count: int) -> tuple[int, ...]:
+def _numbers(text: str, option: str, count: int, bounds: range) -> tuple[int, ...]:
     """As many decimal numbers as there are rows."""
     words = [word.strip() for word in text.split(",")]
     if not all(re.fullmatch(r"[0-9]{1,10}", word) for word in words):
         raise typer.BadParameter("expected decimal numbers with commas between", param_hint=option)
     if len(words) != count:
-        raise MalformedError(f"numbers of {option}", expected=f"{count}, one for every row", actual=len(words))
+        raise typer.BadParameter(f"expected {count}, one for every row, got {len(words)}", param_hint=option)
+    for word in words:
+        if int(word) not in bounds:
+            expected = f"expected {bounds.start} to {bounds.stop - 1}"
+            raise typer.BadParameter(f"{expected}, got {int(word)}", param_hint=option)
     return tuple(map(int, words))
 
 

@@ -19,6 +19,6 @@ from __future__ import annotations
 
 from coordinator.shards.on_ray import ray_runner
 from coordinator.shards.passes import LocalRunner, Recomputed, Runner, recompute
-from coordinator.shards.rows import RowFiles, open_rows
+from coordinator.shards.rows import RowFiles, open_round, open_rows
 
-__all__ = ["recompute", "Recomputed", "Runner", "LocalRunner", "ray_runner", "RowFiles", "open_rows"]
+__all__ = ["recompute", "Recomputed", "Runner", "LocalRunner", "ray_runner", "RowFiles", "open_rows", "open_round"]

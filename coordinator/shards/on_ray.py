@@ -12,7 +12,9 @@ Source: Ray's documentation (token authentication; task fault tolerance).
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
 import tempfile
 import time
 from collections import deque
@@ -98,9 +100,12 @@ def ray_runner(*, workers: int, timeout_s: float, cluster: str | None = None) ->
     """A runner on Ray, which is stopped at the end.
 
     workers: how many parts are worked on at the same time; of a Ray started here, its processes.
-    cluster: address of a Ray that runs already, whose machines see the rows under the same path; else one is started.
+    timeout_s: for the work; reaching a cluster may take as long before.
+    cluster: HOST:PORT of a Ray that runs already, whose machines see the rows under the same path; else one is started.
     Raises: UnavailableError.
     """
+    if cluster is not None:
+        _reach(cluster, timeout_s)
     settings = {"RAY_USAGE_STATS_ENABLED": "0"}
     if cluster is None:
         settings |= {
@@ -122,6 +127,17 @@ def ray_runner(*, workers: int, timeout_s: float, cluster: str | None = None) ->
             yield RayRunner(ray, workers=workers, timeout_s=timeout_s)
         finally:
             ray.shutdown()
+
+
+def _reach(cluster: str, timeout_s: float) -> None:
+    """Whether anybody listens there: Ray itself would wait for long, and let nobody interrupt it."""
+    address = re.fullmatch(r"\[?([^][\s/]+)\]?:([0-9]{1,5})", cluster)
+    if address is None or int(address[2]) >= 1 << 16:
+        raise UnavailableError(f"no Ray at {cluster}", "expected HOST:PORT, as `ray start --head` prints it")
+    try:
+        socket.create_connection((address[1], int(address[2])), timeout=timeout_s).close()
+    except OSError as error:
+        raise UnavailableError(f"no Ray at {cluster} ({error})", "start it, or leave --cluster out") from error
 
 
 @contextmanager
@@ -153,5 +169,5 @@ def _import() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UnavailableError("ray is not installed", "pip install 'veriflock[ray]'") from error
+        raise UnavailableError("ray is not installed", "in the source tree: pip install '.[ray]'") from error
     return ray

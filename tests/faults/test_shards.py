@@ -26,7 +26,7 @@ from protocol.rulebook import parse_chain
 from tests.support.dying_workers import always_dying, dying, slow
 
 # Not by importing it: Ray is told where to listen before that.
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'veriflock[ray]'")
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")
 
 P = TypeVar("P")
 R = TypeVar("R")

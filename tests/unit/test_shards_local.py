@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import veriflock
-from coordinator.enclave.rules import aggregate, totals
-from coordinator.shards import LocalRunner, Recomputed, open_rows, recompute
+from coordinator.shards import LocalRunner, Recomputed, open_round, open_rows, recompute
 from coordinator.shards.parts import split
 from coordinator.shards.subtrees import Growing, Subtree, perfect
-from protocol import merkle, trees
+from protocol import merkle
 from protocol.errors import (
     MalformedError,
     PolicyError,
@@ -25,11 +21,10 @@ from protocol.errors import (
     UnavailableError,
     VeriflockError,
 )
-from protocol.fixedpoint import Int16, Int64
 from protocol.hashing import sha256
-from protocol.rulebook import needs_gram, parse_chain
+from protocol.rulebook import parse_chain
+from tests.support.rows_in_files import SEED, in_one_piece, publish, random_rows, save, weights_of
 
-SEED = bytes(range(32))
 CHAINS = [
     *("mean", "weighted-mean", "median", "trimmed-mean", "meamed", "krum", "multi-krum", "bulyan", "mda"),
     *(
@@ -50,19 +45,6 @@ class Cut(LocalRunner):
         self.workers = workers
 
 
-def random_rows(k: int, d: int) -> Int16:
-    return np.random.default_rng(d).integers(-3000, 3001, (k, d)).astype(np.int16)
-
-
-def save(folder: Path, rows: Int16) -> Path:
-    np.save(folder / "rows.npy", rows)
-    return folder / "rows.npy"
-
-
-def weights_of(chain: str, k: int) -> Int64 | None:
-    return np.arange(1, k + 1, dtype=np.int64) if chain == "weighted-mean" else None
-
-
 def values(found: Recomputed) -> dict[str, Any]:
     return {
         "column root": found.column_root.hex(),
@@ -72,21 +54,6 @@ def values(found: Recomputed) -> dict[str, Any]:
         "kept": found.kept.tolist(),
         "deviation": found.deviation.tolist(),
         "alignment": found.alignment.tolist(),
-    }
-
-
-def in_one_piece(chain: str, rows: Int16) -> dict[str, Any]:
-    """The same by the enclave's rules and the trees of the protocol, with all in memory."""
-    made = aggregate(chain, rows, f=2, weights=weights_of(chain, len(rows)), seed=SEED)
-    running = totals(rows, made)
-    return {
-        "column root": trees.column_root(rows, made.aggregate, running).hex(),
-        "Gram root": trees.gram_root(rows).hex() if needs_gram(parse_chain(chain).number) else None,
-        "aggregate": sha256(made.aggregate.astype("<i4").tobytes()).hex(),
-        "selected": made.selected.tolist(),
-        "kept": running.kept[-1].tolist(),
-        "deviation": running.deviation[-1].tolist(),
-        "alignment": running.alignment[-1].tolist(),
     }
 
 
@@ -132,14 +99,16 @@ def test_a_run_is_made_of_few_perfect_subtrees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "order"),
+    ("names", "order", "slots"),
     [
-        (["10.npy", "9", "0.row"], ["0.row", "9", "10.npy"]),
-        (["b.npy", "a10", "a9"], ["a10", "a9", "b.npy"]),
+        (["10.npy", "9", "0.npy"], ["0.npy", "9", "10.npy"], (0, 9, 10)),
+        (["65535", "007.npy", "12"], ["007.npy", "12", "65535"], (7, 12, 65535)),
+        (["b.npy", "a10.npy", "a9.npy"], ["a10.npy", "a9.npy", "b.npy"], None),
+        (["b.npy", "10", "9.npy"], ["10", "9.npy", "b.npy"], None),
     ],
 )
-def test_a_folder_has_a_row_in_every_file_by_number_or_by_name(
-    tmp_path: Path, names: list[str], order: list[str]
+def test_a_folder_has_a_row_in_every_file_whose_number_is_its_slot(
+    tmp_path: Path, names: list[str], order: list[str], slots: tuple[int, ...] | None
 ) -> None:
     rows = random_rows(3, 77)
     (tmp_path / ".hidden").write_bytes(b"no row")
@@ -150,8 +119,27 @@ def test_a_folder_has_a_row_in_every_file_by_number_or_by_name(
         else:
             (tmp_path / name).write_bytes(row.astype("<i2").tobytes())
     files = open_rows(tmp_path)
-    assert (files.count, files.dimension) == (3, 77)
+    assert (files.count, files.dimension, files.slots) == (3, 77, slots)
     assert np.array_equal(np.stack(files.map()), rows)
+
+
+def test_a_run_folder_has_the_counted_rows_of_a_round_and_their_slots(tmp_path: Path) -> None:
+    rows = random_rows(3, 77)
+    publish(tmp_path, {0: rows[0], 3: rows[1], 4: rows[2]}, 7)
+    files = open_round(tmp_path, 7)
+    assert (files.count, files.dimension, files.slots) == (3, 77, (0, 3, 4))
+    assert np.array_equal(np.stack(files.map()), rows)
+    with pytest.raises(UnavailableError, match="no evidence of round 8"):
+        open_round(tmp_path, 8)
+    (tmp_path / "artifacts/rounds/7.cbor").rename(tmp_path / "artifacts/rounds/8.cbor")
+    with pytest.raises(RangeError, match=r"round of .*8\.cbor: expected 8, got 7"):
+        open_round(tmp_path, 8)
+
+
+def test_a_round_whose_rows_are_not_public_has_none_here(tmp_path: Path) -> None:
+    publish(tmp_path, {}, 7)
+    with pytest.raises(UnavailableError, match="round 7 has no rows"):
+        open_round(tmp_path, 7)
 
 
 def wide(path: Path) -> None:
@@ -199,6 +187,36 @@ def half_a_coordinate(path: Path) -> None:
     (path / "0").write_bytes(bytes(7))
 
 
+def a_slot_twice(path: Path) -> None:
+    path.mkdir()
+    (path / "01").write_bytes(bytes(8))
+    np.save(path / "1.npy", np.zeros(4, dtype=np.int16))
+
+
+def a_slot_too_high(path: Path) -> None:
+    path.mkdir()
+    (path / "0").write_bytes(bytes(8))
+    (path / "65536").write_bytes(bytes(8))
+
+
+def something_else_beside(path: Path) -> None:
+    path.mkdir()
+    (path / "0").write_bytes(bytes(8))
+    (path / "README.md").write_bytes(bytes(8))
+
+
+def a_folder_in_it(path: Path) -> None:
+    (path / "0").mkdir(parents=True)
+
+
+def floats(path: Path) -> None:
+    np.save(path, np.zeros((3, 4), dtype=np.float32))
+
+
+def half_a_zip(path: Path) -> None:
+    path.write_bytes(b"PK\x03\x04 and so on")
+
+
 def a_matrix_as_row(path: Path) -> None:
     path.mkdir()
     np.save(path / "0.npy", np.zeros((3, 4), dtype=np.int16))
@@ -211,12 +229,18 @@ def a_matrix_as_row(path: Path) -> None:
         (swapped, "expected int16, got >i2"),
         (flat, r"expected a matrix \(k, d\), not empty, got shape \(4,\)"),
         (empty, r"expected a matrix \(k, d\), not empty, got shape \(0, 4\)"),
-        (objects, "expected a .npy file of int16"),
-        (archive, "expected int16, got an archive"),
+        (floats, r"expected int16 \(lab.rules aggregates floats: docs/arrays.md\), got float32"),
+        (half_a_zip, r"expected a .npy file of int16, got other bytes, or not all$"),
+        (objects, r"expected a .npy file of int16, got other bytes, or not all$"),
+        (archive, r"expected a .npy file of int16, got other bytes, or not all$"),
         (cut_short, "expected a .npy file of int16"),
         (nothing, "expected a .npy file of int16"),
         (two_lengths, "expected 4, got 3"),
         (half_a_coordinate, "expected two for every coordinate, got 7"),
+        (a_slot_twice, "expected one for every slot, got 01 and 1.npy"),
+        (a_slot_too_high, "expected 0 to 65535, got 65536"),
+        (something_else_beside, "expected .npy files, and .* named by their slot, got README.md"),
+        (a_folder_in_it, "expected .npy files, and .* named by their slot, got 0"),
         (a_matrix_as_row, r"expected a vector \(d,\), not empty, got shape \(3, 4\)"),
     ],
 )
@@ -261,123 +285,3 @@ def test_a_coordinate_that_no_update_has_is_refused(tmp_path: Path) -> None:
     rows[1, 17] = -32768
     with pytest.raises(RangeError, match="a coordinate of row 1: expected -32767 to 32767, got -32768"):
         recompute(open_rows(save(tmp_path, rows)), parse_chain("mean"), f=0)
-
-
-# --- the command ------------------------------------------------------------------------------------------------------
-
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `veriflock aggregate`: exit code, output, errors."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["veriflock", "aggregate", *map(str, words)])
-        code = veriflock.run(veriflock.build("aggregate"))
-        out, errors = capsys.readouterr()
-        return code, out, errors
-
-    return call
-
-
-def test_the_command_says_what_a_result_must_say(tmp_path: Path, run: Run) -> None:
-    rows = random_rows(9, 333)
-    expected = in_one_piece("multi-krum", rows)
-    code, out, errors = run(
-        *(save(tmp_path, rows), "--rule", "multi-krum", "--f", 2, "--slots", "0,1,2,4,5,6,7,8,11"),
-        *("--out", tmp_path / "aggregate.npy", "--format", "json"),
-    )
-    assert (code, errors) == (0, "")
-    said = json.loads(out)
-    assert said.pop("seconds") >= 0
-    assert said == {
-        "rule": "multi-krum",
-        "f": 2,
-        "m": 0,
-        "dimension": 333,
-        "column_root": "0x" + expected["column root"],
-        "gram_root": "0x" + expected["Gram root"],
-        "aggregate_sha256": expected["aggregate"],
-        "rows": [
-            {
-                "slot": slot,
-                "selected": expected["selected"][place],
-                "kept": expected["kept"][place],
-                "deviation": expected["deviation"][place],
-                "alignment": expected["alignment"][place],
-                "flagged": expected["alignment"][place] < 0,
-            }
-            for place, slot in enumerate((0, 1, 2, 4, 5, 6, 7, 8, 11))
-        ],
-        "engine": "local",
-        "workers": 1,
-    }
-    written = np.load(tmp_path / "aggregate.npy", allow_pickle=False)
-    assert written.dtype == np.int32
-    assert sha256(written.astype("<i4").tobytes()).hex() == expected["aggregate"]
-
-
-def test_the_command_says_it_to_people(tmp_path: Path, run: Run) -> None:
-    rows = np.array([[3, -2, 5], [1, 2, 3], [-9, 0, 1]], dtype=np.int16)
-    code, out, errors = run(save(tmp_path, rows), "--rule", "median", "--f", 1)
-    expected = in_one_piece_with_f1(rows)
-    assert (code, errors) == (0, "")
-    lines = out.splitlines()
-    assert lines[0] == "median, f = 1: 3 rows of 3 coordinates"
-    assert lines[1] == f"column root  0x{expected}"
-    assert lines[2] == "Gram root    none: a round of this rule has no Gram tree"
-    assert [line.split() for line in lines[4:8]] == [
-        ["slot", "selected", "kept", "deviation", "alignment", "flagged"],
-        ["0", "yes", "0", "12", "18", "no"],
-        ["1", "yes", "2", "4", "10", "no"],
-        ["2", "yes", "1", "104", "-6", "yes"],
-    ]
-    assert lines[8].endswith(" s, by this process")
-
-
-def in_one_piece_with_f1(rows: Int16) -> str:
-    made = aggregate("median", rows, f=1)
-    return trees.column_root(rows, made.aggregate, totals(rows, made)).hex()
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "says"),
-    [
-        (("--rule", "median"), 2, "Missing option '--f'"),
-        (("--rule", "nmm+krum", "--f", 1), 1, "unknown stage before a rule: expected one of arc, bucketing, clip, nnm"),
-        (("--rule", "krum", "--f", 2), 1, "expected at least 7, got 3"),
-        (("--rule", "median", "--f", 1, "--format", "xml"), 2, "expected text or json"),
-        (("--rule", "median", "--f", 1, "--engine", "spark"), 2, "expected local or ray"),
-        (("--rule", "median", "--f", 1, "--workers", 2), 2, "--workers and --cluster are for --engine ray"),
-        (("--rule", "bucketing:2+mean", "--f", 1), 2, "bucketing needs the round's seed"),
-        (("--rule", "bucketing:2+mean", "--f", 1, "--seed", "12"), 2, "expected 64 hexadecimal digits"),
-        (("--rule", "weighted-mean", "--f", 1, "--weights", "1,2"), 1, "expected 3, one for every row, got 2"),
-        (
-            ("--rule", "weighted-mean", "--f", 1, "--weights", "1,2,x"),
-            2,
-            "expected decimal numbers with commas between",
-        ),
-        (
-            ("--rule", "weighted-mean", "--f", 1, "--weights", "1,2,0"),
-            1,
-            "weight of a row: expected 1 to 16777215, got 0",
-        ),
-        (("--rule", "median", "--f", 1, "--slots", "0,2,1"), 1, "slots of the rows: expected 3 in ascending order"),
-    ],
-)
-def test_what_is_asked_wrongly_is_answered_in_one_line(
-    tmp_path: Path, run: Run, words: Sequence[object], code: int, says: str
-) -> None:
-    found, out, errors = run(save(tmp_path, random_rows(3, 20)), *words)
-    assert (found, out) == (code, "")
-    assert says in errors
-    assert "Traceback" not in errors
-
-
-def test_without_ray_the_command_says_how_to_get_it(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    path = save(tmp_path, random_rows(3, 20))
-    found = run(path, "--rule", "median", "--f", 1, "--engine", "ray")
-    assert found == (2, "", "error: ray is not installed; pip install 'veriflock[ray]'\n")
