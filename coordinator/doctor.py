@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from coordinator import anvil
 from protocol.errors import UnavailableError
@@ -158,5 +159,5 @@ def _print(findings: list[Finding]) -> None:
         table.add_column(column)
     for finding in findings:
         mark = "[green]yes[/green]" if finding.found else "[red]no[/red]"
-        table.add_row(mark, finding.part, finding.says, finding.needed_for, finding.next_step)
+        table.add_row(mark, *map(Text, (finding.part, finding.says, finding.needed_for, finding.next_step)))
     Console().print(table)

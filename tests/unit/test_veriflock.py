@@ -133,6 +133,15 @@ def test_the_doctor_names_the_extra_of_a_missing_package(monkeypatch: pytest.Mon
     }
 
 
+def test_the_doctor_s_advice_is_printed_as_it_is_to_be_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    advice = Finding(part="ray", found=False, needed_for="", says="", next_step="pip install '.[ray]'")
+    monkeypatch.setattr(doctor, "examine", lambda _: [advice])
+    assert run(monkeypatch, "doctor") == 0
+    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=2) == ["no", "ray", "pip install '.[ray]'"]
+
+
 def test_the_doctor_says_how_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("VERIFLOCK_ANVIL", str(tmp_path / "anvil"))
