@@ -239,7 +239,7 @@ def _parse_step(text: str, known: Parameters, others: Parameters, what: str) -> 
         if name in others:
             expected = "stages first and one rule last, joined by +"
             raise EncodingError("a chain", expected=expected, actual=f"{name} as a {what}")
-        raise UnknownNameError(what, known=known, actual=name)
+        raise UnknownNameError(what, known=known, actual=name if name.split() == [name] else repr(name))
     bounds = known[name]
     least = len(bounds) - OPTIONAL_PARAMETERS.get(name, 0)
     if not least <= len(numbers) <= len(bounds):
@@ -248,8 +248,9 @@ def _parse_step(text: str, known: Parameters, others: Parameters, what: str) -> 
     values = []
     for number, (low, high) in zip(numbers, bounds, strict=False):
         if not _NUMBER.fullmatch(number):
-            expected = f"an integer from {low} to {high} without leading zeros"
-            raise EncodingError(f"number after {name}", expected=expected, actual=number)
+            unit = ", in units of 2^exponent," if (low, high) == _RADIUS else ""
+            expected = f"an integer from {low} to {high}{unit} without leading zeros"
+            raise EncodingError(f"number after {name}", expected=expected, actual=repr(number))
         if len(number) > 10 or not low <= int(number) <= high:
             raise RangeError(f"number after {name}", expected=f"{low} to {high}", actual=number)
         values.append(int(number))

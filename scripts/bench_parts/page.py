@@ -80,10 +80,11 @@ TREES = """
 ## Trees
 
 All hashes of a round beside one flat hash of the same bytes (hashlib, OpenSSL, one thread). The column tree's time
-includes adding up its totals; the Gram tree's leaves out the products. What bounds them is SHA-256 itself: a leaf of
-256 coordinates and its share of the nodes take 11 compressions where the bytes alone take 8, a column leaf of 20 rows
-23 where its bytes take 18. They get below that because a flat hash is one chain and leaves are many: three at a time on
-a processor with SHA instructions, sixteen in vectors on others, and all cores.
+includes adding up its totals; the Gram tree's leaves out the products. What bounds the large trees is SHA-256 itself:
+a leaf of 256 coordinates and its share of the nodes take 11 compressions where the bytes alone take 8, a column leaf of
+20 rows 23 where its bytes take 18. Where they stay below that ratio it is because a flat hash is one chain and leaves
+are many: three at a time on a processor with SHA instructions, sixteen in vectors on others, and all cores. The Gram
+tree is small: its time is that of calls.
 
 """
 

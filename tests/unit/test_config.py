@@ -88,7 +88,7 @@ def test_a_founding_file_is_read_and_an_unknown_rule_lists_the_known(tmp_path: P
     (tmp_path / "founding.toml").write_text(EXAMPLE)
     assert read_founding(tmp_path / "founding.toml").terms.windows == (600, 60, 60, 600, 3600)
     (tmp_path / "founding.toml").write_text(EXAMPLE.replace('"trimmed-mean" ', '"trimmed"'))
-    with pytest.raises(UnknownNameError, match="expected one of bulyan, centred-clipping, fltrust, .*, got trimmed$"):
+    with pytest.raises(UnknownNameError, match=r"expected one of bulyan, centred-clipping, fltrust, .*, got trimmed$"):
         read_founding(tmp_path / "founding.toml")
 
 

@@ -160,7 +160,8 @@ def check_input(
         )
 
     if len(slots) != k or any(a >= b for a, b in pairwise(slots)):
-        raise MalformedError("slots of the rows", expected=f"{k} in ascending order", actual=f"{len(slots)}")
+        wrong = next((f"{b} after {a}" for a, b in pairwise(slots) if a >= b), f"{len(slots)}")
+        raise MalformedError("slots of the rows", expected=f"{k} in ascending order", actual=wrong)
     if (weights is not None) != rule.weighs:
         wanted, came = ("weights", "none") if rule.weighs else ("no weights", "weights")
         raise MalformedError(f"weights for {rule.name}", expected=wanted, actual=came)
