@@ -34,6 +34,7 @@ SIZES = ((50, 1_000_000), (20, 1_000_000), (100, 300_000), (20, 10_000_000))
 """(n, d) of the page, f = n / 5; the goals are for the first."""
 MEMORY_SIZES = ((256, 10_000_000), (1000, 1_000_000))
 MEMORY_RULES = ("trimmed-mean", "krum", "geometric-median", "nnm+trimmed-mean")
+KERNELS = "--n 50 --f 10 --d 1000000"
 TREES = ("--n 20 --d 1000000", "--n 50 --d 1000000")
 ROUNDS = (
     "--n 20 --f 4 --d 1000000 --rule trimmed-mean",
@@ -58,7 +59,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--budget", type=seconds, default=20.0, help="seconds after which it is not repeated")
     parser.add_argument("--format", choices=("json", "text"), default="text")
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--rounds", action="store_true", help="with --write: the trees, and whole rounds")
+    parser.add_argument("--rounds", action="store_true", help="with --write: kernels, trees, whole rounds")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -141,11 +142,12 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
 
 def write(options: argparse.Namespace) -> None:
     """Measure all sizes of the page (or all of its memory), keep the results, write the page."""
-    kept: dict[str, Any] = {"speed": [], "memory": [], "trees": [], "rounds": []}
+    kept: dict[str, Any] = {"speed": [], "kernels": [], "memory": [], "trees": [], "rounds": []}
     if RESULTS.exists():
         kept |= json.loads(RESULTS.read_text(encoding="utf-8"))
     if options.rounds:
         kept["trees"] = [line for words in TREES for line in said_by("bench_trees.py", words)]
+        kept["kernels"] = said_by("bench_kernels.py", KERNELS)
         kept["rounds"] = [line for words in ROUNDS for line in said_by("bench_round.py", words)]
         keep(kept)
         return
@@ -174,7 +176,7 @@ def said_by(script: str, words: str) -> list[Line]:
 def keep(kept: dict[str, Any]) -> None:
     """The results, and the page that follows from them."""
     text = json.dumps(kept, indent=None, separators=(", ", ": "))
-    for first in ('{"rule"', '{"about"', '{"tree"'):
+    for first in ('{"rule"', '{"about"', '{"tree"', '{"kernel"'):
         text = text.replace(first, "\n" + first)
     RESULTS.write_text(text + "\n", encoding="utf-8")
     write_page()

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench_parts.results import NAMES, Comparison, Line, bound_s, comparisons, duration, table
-from bench_parts.text import bounds_of, difference_table, factor, machine_of, memory_table, speed_table, tree_table
+from bench_parts.text import (
+    bounds_of,
+    difference_table,
+    factor,
+    kernel_table,
+    machine_of,
+    memory_table,
+    speed_table,
+    tree_table,
+)
 
 FASTER = {
     "trimmed-mean": 8.0,
@@ -69,6 +78,16 @@ former. Where a peer defines the rule otherwise (below, and in [rules.md](rules.
 
 """
 
+KERNELS = """
+## What the time goes into
+
+The kernels alone at the size of the goals (`scripts/bench_kernels.py`). Krum and its relatives are one Gram matrix and
+one mean; geometric median and centred clipping one Gram matrix, up to 64 steps on numbers of rows, and a weighted sum.
+NNM and a trimmed mean are a Gram matrix and one pass that mixes and ranks; that pass adds ten rows to each of fifty,
+in 32 bits, for every coordinate, and the two are all of it.
+
+"""
+
 MEMORY = """
 ## Memory
 
@@ -113,7 +132,7 @@ else at the same time shows in the spread, which performance.json keeps for ever
 def page(results: dict[str, Any]) -> str:
     """docs/performance.md.
 
-    results: what docs/performance.json holds: "speed", the lines of each size; "memory", "trees", "rounds", lines.
+    results: docs/performance.json: "speed", the lines of each size; "kernels", "memory", "trees", "rounds", lines.
     """
     sizes: Sequence[Sequence[Line]] = results["speed"]
     first = _measured(sizes[0])
@@ -131,6 +150,8 @@ def page(results: dict[str, Any]) -> str:
     for lines in map(_measured, sizes):
         text += SIZE.format(bounds=bounds_of(lines), **_size(lines)) + speed_table(lines)
     text += DIFFERENCES.format(**_size(first)) + difference_table(first)
+    if results["kernels"]:
+        text += KERNELS + kernel_table(results["kernels"])
     if results["memory"]:
         text += MEMORY + memory_table(results["memory"])
     if results["trees"]:

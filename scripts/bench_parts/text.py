@@ -98,6 +98,15 @@ def difference(line: Line | None) -> str:
     return f"{line['difference_units']:.4g} ({line['difference_update_units']:.1g})"
 
 
+def kernel_table(lines: Sequence[Line]) -> str:
+    """What the kernels take by themselves."""
+    rows = [
+        [line["kernel"], duration(line["seconds"]), duration(line["cpu_seconds"]), f"{line['of_reading']:.1f}"]
+        for line in lines
+    ]
+    return table(["kernel", "time", "of all processors", "readings of the rows"], rows)
+
+
 def tree_table(lines: Sequence[Line]) -> str:
     """What the trees cost beside a flat hash."""
     rows = [
