@@ -63,7 +63,7 @@ class Outcome:
     alignment: int = 0
     """Inner product with r; int64."""
     weight: int = 0
-    """Capped samples (weighted mean) or Q15 weight (weighted sums in Gram space), else 0; uint32."""
+    """Capped samples where the rule is the weighted mean, else 0; uint32."""
 
     def __post_init__(self) -> None:
         for name, value, low, high in (

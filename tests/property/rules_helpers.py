@@ -6,12 +6,18 @@ Must not know:   which rows are worth trying.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from coordinator.enclave.rules import RULES, Aggregation, aggregate, flagged, recheck, totals
-from coordinator.enclave.rules.accounts import at_leaf
+from coordinator.enclave.rules.accounts import LeafTotals
+from coordinator.enclave.rules.kernels.totals import RowTotals
 from protocol.fixedpoint import Int16, Int64
 from protocol.rulebook import parse_chain
+from protocol.trees import Totals
 from tests.property.reference_rules import reference
 
 
@@ -52,3 +58,15 @@ def needs(rule: str, f: int, m: int = 0) -> int:
 
 def weights_for(rule: str, k: int) -> Int64 | None:
     return np.arange(1, k + 1, dtype=np.int64) if RULES[rule].weighs else None
+
+
+def at_leaf(running: Totals, leaf: int) -> LeafTotals:
+    """Those of one leaf, of totals that are all there."""
+    arrays = (running.kept, running.deviation, running.alignment)
+    before = [array[leaf - 1] if leaf else np.zeros_like(array[0]) for array in arrays]
+    after = [array[leaf] for array in arrays]
+    return _row_totals(before), _row_totals(after)
+
+
+def _row_totals(arrays: Sequence[npt.NDArray[Any]]) -> RowTotals:
+    return RowTotals(kept=arrays[0], deviation=arrays[1], alignment=arrays[2])

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from coordinator.enclave.rules import Aggregation, aggregate, execute, recheck, totals
-from coordinator.enclave.rules.accounts import at_leaf
 from coordinator.enclave.rules.execute import products
 from coordinator.enclave.rules.points import squared_distances
 from protocol.fixedpoint import Int16, Int64
 from protocol.rulebook import RULE_NAMES
 from protocol.trees import Totals, gram_leaves
 from tests.property.reference_rules import squared_distance
-from tests.property.rules_helpers import check_against_reference, needs, weights_for
+from tests.property.rules_helpers import at_leaf, check_against_reference, needs, weights_for
 
 EXAMPLES = settings(max_examples=60, deadline=None)
 ROBUST = ("median", "trimmed-mean")

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.enclave.rules import Aggregation, aggregate, plain, recheck, totals
-from coordinator.enclave.rules.accounts import LeafTotals, at_leaf
+from coordinator.enclave.rules.accounts import LeafTotals
 from coordinator.enclave.rules.plan import Products
 from protocol.errors import RangeError, VerificationError
 from protocol.fixedpoint import Int16, Int64
 from protocol.rulebook import RULE_NAMES, parse_chain
 from protocol.trees import Totals
+from tests.property.rules_helpers import at_leaf
 
 K, D, F = 9, 70, 2  # leaves 0..4, the last one of six coordinates
 LEAVES = range(5)
@@ -147,4 +148,4 @@ def test_a_leaf_that_there_is_not_is_refused(leaf: int) -> None:
     rows = rows_of(7)
     result, running = result_of("mean", rows)
     with pytest.raises(RangeError, match="leaf to check: expected 0 to 4"):
-        recheck(rows, result, F, 0, at(running, [leaf]))
+        recheck(rows, result, F, 0, {leaf: at_leaf(running, 0)})

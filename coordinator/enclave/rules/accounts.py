@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,6 @@ from coordinator.enclave.rules.base import Aggregation
 from coordinator.enclave.rules.execute import block_of, blocks, kept_counts
 from coordinator.enclave.rules.kernels.totals import Account, RowTotals
 from coordinator.enclave.rules.kernels.totals import account as account_of
-from protocol.errors import RangeError
 from protocol.fixedpoint import Int64, aggregate_to_int16
 from protocol.trees import COLUMN_LEAF, Rows, Totals
 
@@ -82,24 +80,10 @@ def totals(rows: Rows, aggregation: Aggregation) -> Totals:
     return Totals(kept=kept, deviation=deviation, alignment=alignment)
 
 
-def at_leaf(totals: Totals, leaf: int) -> LeafTotals:
-    """Those of one leaf, of totals that are all there.  Raises RangeError."""
-    if not 0 <= leaf < len(totals.kept):
-        raise RangeError("leaf to check", expected=f"0 to {len(totals.kept) - 1}", actual=leaf)
-    arrays = (totals.kept, totals.deviation, totals.alignment)
-    before = [array[leaf - 1] if leaf else np.zeros_like(array[0]) for array in arrays]
-    after = [array[leaf] for array in arrays]
-    return _row_totals(before), _row_totals(after)
-
-
 def flagged(totals: Totals) -> npt.NDArray[np.bool_]:
     """(k,) opposed: the row's whole inner product with the aggregate is negative."""
     opposed: npt.NDArray[np.bool_] = totals.alignment[-1] < 0
     return opposed
-
-
-def _row_totals(arrays: Sequence[npt.NDArray[Any]]) -> RowTotals:
-    return RowTotals(kept=arrays[0], deviation=arrays[1], alignment=arrays[2])
 
 
 def _leaf_sums(values: Int64) -> Int64:
